@@ -1,0 +1,79 @@
+package cdc
+
+import "sync"
+
+// Tracker knows what was received, what was delivered, and so how far the log may be released. It may be used from any
+// goroutine; the source calls Replayed, Received, Idle and Ack, the pipeline Delivered.
+//
+// The acknowledgement moves by two rules. A delivered transaction releases the log up to its end. A keepalive releases
+// the log up to the position that it names, but only while nothing received is waiting to be delivered and no
+// transaction is open: the log between may be of other databases or unpublished tables, which nobody will ever see.
+type Tracker struct {
+	mu          sync.Mutex
+	received    Position
+	delivered   Position
+	acked       LSN
+	outstanding int
+}
+
+// Resume sets the position behind which a restarted gateway goes on.
+func (t *Tracker) Resume(delivered Position) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.received, t.delivered = delivered, delivered
+}
+
+// Replayed tells whether a transaction that commits at the given position was received before. The comparison is with
+// the last commit position, never with an end: one transaction's end may be the next one's commit position.
+func (t *Tracker) Replayed(commit LSN) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return commit <= t.received.Commit
+}
+
+// Received notes a transaction that the source is about to hand on.
+func (t *Tracker) Received(tx *Transaction) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.received = Position{Commit: tx.Commit, End: tx.End}
+	t.outstanding++
+}
+
+// Delivered notes that the sink has taken a transaction.
+func (t *Tracker) Delivered(tx *Transaction) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.outstanding--
+	t.delivered = Position{Commit: tx.Commit, End: tx.End}
+	t.acked = max(t.acked, tx.End)
+}
+
+// Idle notes a position that the server has reached with no transaction open.
+func (t *Tracker) Idle(end LSN) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.outstanding == 0 {
+		t.acked = max(t.acked, end)
+	}
+}
+
+// Ack is the position up to which the log may be released, 0 while there is none.
+func (t *Tracker) Ack() LSN {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.acked
+}
+
+// Position is the last delivered transaction's.
+func (t *Tracker) Position() Position {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.delivered
+}
+
+// Forget starts over: the positions were those of another log.
+func (t *Tracker) Forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.received, t.delivered, t.acked = Position{}, Position{}, 0
+}

@@ -1,0 +1,111 @@
+package cdc
+
+import (
+	"context"
+	"sync"
+)
+
+// Handoff is the queue between a source and the pipeline, bounded in bytes. One goroutine puts, one takes. Putting never
+// blocks, so that a source can go on answering its server while it waits for room.
+type Handoff struct {
+	limit int
+
+	mu     sync.Mutex
+	items  []Delivery
+	bytes  int
+	busy   bool // the taker is working on what it took
+	closed bool
+	filled chan struct{}
+	room   chan struct{}
+}
+
+// NewHandoff makes a handoff that is full at limit bytes. One delivery larger than that still passes, alone.
+func NewHandoff(limit int) *Handoff {
+	return &Handoff{limit: limit, filled: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+}
+
+// Put adds d, or returns false when there is no room: wait for Room and try again.
+func (h *Handoff) Put(d Delivery) bool {
+	size := d.size()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.bytes > 0 && h.bytes+size > h.limit {
+		return false
+	}
+	h.items = append(h.items, d)
+	h.bytes += size
+	signal(h.filled)
+	return true
+}
+
+// Room yields after the taker made room or finished its work. It may yield once too often.
+func (h *Handoff) Room() <-chan struct{} { return h.room }
+
+// Take waits for deliveries and returns all there are, in order, reusing the slice of the call before. It returns false
+// once the handoff is closed and empty.
+func (h *Handoff) Take(reuse []Delivery) ([]Delivery, bool) {
+	h.mu.Lock()
+	h.busy = false
+	signal(h.room)
+	for len(h.items) == 0 {
+		if h.closed {
+			h.mu.Unlock()
+			return nil, false
+		}
+		h.mu.Unlock()
+		<-h.filled
+		h.mu.Lock()
+	}
+	clear(reuse)
+	taken := h.items
+	h.items, h.bytes, h.busy = reuse[:0], 0, true
+	signal(h.room)
+	h.mu.Unlock()
+	return taken, true
+}
+
+// Close lets Take return false when everything was taken.
+func (h *Handoff) Close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	signal(h.filled)
+}
+
+// Drain waits until all that was put is also done with, or ctx ends. Only the goroutine that puts may call it.
+func (h *Handoff) Drain(ctx context.Context) error {
+	for {
+		h.mu.Lock()
+		done := len(h.items) == 0 && !h.busy
+		h.mu.Unlock()
+		if done {
+			return nil
+		}
+		select {
+		case <-h.room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Bytes is what waits in the handoff.
+func (h *Handoff) Bytes() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.bytes
+}
+
+func (d Delivery) size() int {
+	if d.Transaction == nil {
+		return transactionOverhead
+	}
+	return d.Transaction.Size()
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

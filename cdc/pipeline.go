@@ -1,0 +1,99 @@
+package cdc
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Pipeline moves deliveries from a source to a sink and keeps the checkpoint.
+type Pipeline struct {
+	Source  Source
+	Sink    Sink
+	Tracker *Tracker
+	// Checkpoints may be nil: then a restarted gateway relies on the slot's own position alone.
+	Checkpoints CheckpointStore
+	// CheckpointEvery is the least time between two checkpoints.
+	CheckpointEvery time.Duration
+	// HandoffBytes bounds what may wait between source and sink.
+	HandoffBytes int
+	// OnCheckpointError is told about every checkpoint that could not be saved; the pipeline goes on.
+	OnCheckpointError func(error)
+}
+
+// lastCheckpoint is how long the checkpoint that is written on the way out may take.
+const lastCheckpoint = 2 * time.Second
+
+// Run works until ctx ends, and then until what the source handed on is delivered, or until the source fails. It
+// returns the source's error.
+func (p *Pipeline) Run(ctx context.Context) error {
+	handoff := NewHandoff(p.HandoffBytes)
+	saverCtx, stopSaver := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSaver()
+	var g errgroup.Group
+	g.Go(func() error {
+		defer handoff.Close()
+		return p.Source.Run(ctx, handoff)
+	})
+	g.Go(func() error {
+		defer stopSaver()
+		p.deliver(handoff)
+		return nil
+	})
+	if p.Checkpoints != nil {
+		g.Go(func() error {
+			p.keepCheckpoint(saverCtx)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (p *Pipeline) deliver(handoff *Handoff) {
+	var batch []Delivery
+	for {
+		var ok bool
+		if batch, ok = handoff.Take(batch); !ok {
+			return
+		}
+		for _, d := range batch {
+			if d.Transaction == nil {
+				p.Sink.Reset(d.Reset)
+				continue
+			}
+			p.Sink.Deliver(d.Transaction)
+			p.Tracker.Delivered(d.Transaction)
+		}
+	}
+}
+
+// keepCheckpoint saves the delivered position when it has moved, at most once per interval and once more at the end.
+// Only published transactions move it, so the log that the checkpoint itself writes never leads to another one.
+func (p *Pipeline) keepCheckpoint(ctx context.Context) {
+	ticker := time.NewTicker(p.CheckpointEvery)
+	defer ticker.Stop()
+	saved := p.Tracker.Position()
+	save := func(ctx context.Context) {
+		at := p.Tracker.Position()
+		if at == saved {
+			return
+		}
+		if err := p.Checkpoints.Save(ctx, at); err != nil {
+			p.OnCheckpointError(err)
+			return
+		}
+		saved = at
+	}
+	for {
+		select {
+		case <-ticker.C:
+			save(ctx)
+		case <-ctx.Done():
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCheckpoint)
+			defer cancel()
+			save(ctx)
+			return
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package cdc
+
+import (
+	"encoding/binary"
+	"iter"
+	"time"
+)
+
+// Transaction is one committed transaction: where and when it committed, and its changes in the order in which they
+// were made. It is immutable and may be read from any goroutine.
+type Transaction struct {
+	// XID is the top-level transaction's identifier, the low 32 bits of it.
+	XID uint32
+	// Commit is the position of the commit record: what a transaction that is sent again is recognised by.
+	Commit LSN
+	// End is the position behind the commit record: what is acknowledged. It may equal the Commit of the next one.
+	End LSN
+	// Time is the commit's time on the server's clock.
+	Time time.Time
+
+	tables   []*Table
+	segments [][]byte
+	changes  int
+	bytes    int
+}
+
+// Len is the number of changes.
+func (t *Transaction) Len() int { return t.changes }
+
+// Size is the memory that the transaction holds, in bytes, near enough to bound queues by it.
+func (t *Transaction) Size() int { return t.bytes + transactionOverhead }
+
+// transactionOverhead is what a transaction costs beside its changes: itself, its slices and its place in a queue.
+const transactionOverhead = 192
+
+// Changes yields the changes in order.
+func (t *Transaction) Changes() iter.Seq[Change] {
+	return func(yield func(Change) bool) {
+		for _, segment := range t.segments {
+			for len(segment) > 0 {
+				var c Change
+				c, segment = t.unpack(segment)
+				if !yield(c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// A change is packed as: the op, the table's index as a varint, then each image as a varint length and its bytes. A
+// length of 0 is no image: an image has two bytes at least.
+func packChange(dst []byte, op Op, table int, before, after Row) []byte {
+	dst = append(dst, byte(op))
+	dst = binary.AppendUvarint(dst, uint64(table))
+	dst = binary.AppendUvarint(dst, uint64(len(before)))
+	dst = append(dst, before...)
+	dst = binary.AppendUvarint(dst, uint64(len(after)))
+	return append(dst, after...)
+}
+
+func (t *Transaction) unpack(b []byte) (Change, []byte) {
+	op := Op(b[0])
+	table, b := uvarint(b[1:])
+	before, b := image(b)
+	after, b := image(b)
+	return Change{Op: op, Table: t.tables[table], Before: before, After: after}, b
+}
+
+func uvarint(b []byte) (uint64, []byte) {
+	v, n := binary.Uvarint(b)
+	return v, b[n:]
+}
+
+func image(b []byte) (Row, []byte) {
+	size, b := uvarint(b)
+	if size == 0 {
+		return nil, b
+	}
+	return Row(b[:size:size]), b[size:]
+}

@@ -1,0 +1,127 @@
+package wal
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/reactive-gw/reactive-gw/cdc"
+)
+
+// collector is the Handler that makes transactions of messages. It belongs to the goroutine that decodes.
+type collector struct {
+	ctx       context.Context // of the stream, for the look-ups that a Relation needs
+	relations *relations
+	tracker   *cdc.Tracker
+	assembler cdc.Assembler
+
+	skipping bool
+	complete *cdc.Transaction
+}
+
+// lookupTimeout bounds the catalog queries for one Relation message: the stream stands still meanwhile.
+const lookupTimeout = 10 * time.Second
+
+// take returns the transaction that the last message completed, or nil.
+func (c *collector) take() *cdc.Transaction {
+	tx := c.complete
+	c.complete = nil
+	return tx
+}
+
+// idle tells whether the stream stands between two transactions.
+func (c *collector) idle() bool { return !c.skipping && !c.assembler.Open() }
+
+// Begin opens a transaction, or begins to skip one that the server has sent before.
+func (c *collector) Begin(m Begin) error {
+	if c.skipping {
+		return fmt.Errorf("begin transaction %d: %w", m.XID, cdc.ErrTransactionOpen)
+	}
+	if c.tracker.Replayed(m.Final) {
+		c.skipping = true
+		return nil
+	}
+	return c.assembler.Begin(m.XID, m.Final, m.Time)
+}
+
+// Commit completes the transaction.
+func (c *collector) Commit(m Commit) error {
+	if c.skipping {
+		c.skipping = false
+		return nil
+	}
+	tx, err := c.assembler.Commit(m.Commit, m.End)
+	c.complete = tx
+	return err
+}
+
+// Relation takes in a table's description.
+func (c *collector) Relation(m Relation) error {
+	ctx, cancel := context.WithTimeout(c.ctx, lookupTimeout)
+	defer cancel()
+	return c.relations.describe(ctx, m)
+}
+
+// Type makes the description that follows look the type up anew: it may have been altered.
+func (c *collector) Type(m Type) error {
+	c.relations.types.Forget(m.OID)
+	return nil
+}
+
+// Insert adds a change.
+func (c *collector) Insert(relation uint32, after cdc.Row) error {
+	return c.add(cdc.Insert, relation, OldNone, nil, after)
+}
+
+// Update adds a change.
+func (c *collector) Update(relation uint32, old OldTuple, before, after cdc.Row) error {
+	return c.add(cdc.Update, relation, old, before, after)
+}
+
+// Delete adds a change.
+func (c *collector) Delete(relation uint32, old OldTuple, before cdc.Row) error {
+	return c.add(cdc.Delete, relation, old, before, nil)
+}
+
+func (c *collector) add(op cdc.Op, oid uint32, old OldTuple, before, after cdc.Row) error {
+	if c.skipping {
+		return nil
+	}
+	rel, err := c.relations.get(oid)
+	if err != nil {
+		return err
+	}
+	if err := rel.check(before); err != nil {
+		return err
+	}
+	if err := rel.check(after); err != nil {
+		return err
+	}
+	if before, after, err = rel.images(old, before, after); err != nil {
+		return err
+	}
+	return c.assembler.Add(op, rel.table, before, after)
+}
+
+// Truncate adds a change for each table.
+func (c *collector) Truncate(m Truncate) error {
+	if c.skipping {
+		return nil
+	}
+	for _, oid := range m.Relations {
+		rel, err := c.relations.get(oid)
+		if err != nil {
+			return err
+		}
+		if err := c.assembler.Add(cdc.Truncate, rel.table, nil, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Message ignores logical messages: none of them is addressed to the gateway.
+func (c *collector) Message(LogicalMessage) error { return nil }
+
+// Origin ignores where a transaction was first made: it is delivered wherever it came from.
+func (c *collector) Origin(Origin) error { return nil }

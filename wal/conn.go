@@ -1,0 +1,71 @@
+package wal
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reactive-gw/reactive-gw/wal/values"
+)
+
+const (
+	applicationName = "reactive-gw"
+	connectTimeout  = 10 * time.Second
+	poolSize        = 4
+)
+
+// connConfig parses a connection string and pins the session settings that decide how values are printed, so that a
+// role's or a database's own settings change no byte of what clients get.
+func connConfig(url string) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		// pgx leaves the password out of the error's text.
+		return nil, fmt.Errorf("parse database URL: %w", err)
+	}
+	pin(&config.Config)
+	return config, nil
+}
+
+func pin(config *pgconn.Config) {
+	for name, value := range values.Settings() {
+		config.RuntimeParams[name] = value
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = applicationName
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+}
+
+// OpenPool makes the pool for everything beside the stream: catalog, setup, checkpoint. It does not connect yet.
+func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("parse database URL: %w", err)
+	}
+	pin(&config.ConnConfig.Config)
+	config.MaxConns = poolSize
+	config.MinConns = 0
+	return pgxpool.NewWithConfig(ctx, config)
+}
+
+// connectReplication opens a connection in logical replication mode (PostgreSQL manual, "Streaming Replication
+// Protocol"). notices hears every notice of the server, from the goroutine that uses the connection.
+func connectReplication(ctx context.Context, url string, notices func(*pgconn.Notice)) (*pgconn.PgConn, error) {
+	config, err := connConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	config.RuntimeParams["replication"] = "database"
+	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { notices(n) }
+	conn, err := pgconn.ConnectConfig(ctx, &config.Config)
+	if err != nil {
+		return nil, fmt.Errorf("connect for replication: %w", err)
+	}
+	return conn, nil
+}

@@ -1,0 +1,285 @@
+package wal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/reactive-gw/reactive-gw/cdc"
+)
+
+// ErrMessage is wrapped by every error of Decode: the bytes are no pgoutput message of protocol version 1.
+var ErrMessage = errors.New("malformed pgoutput message")
+
+// Handler takes what Decode finds in a message. Slices and rows alias the message: a handler that keeps them copies. An
+// error from a handler comes back from Decode as it is.
+type Handler interface {
+	Begin(Begin) error
+	Commit(Commit) error
+	Relation(Relation) error
+	Insert(relation uint32, after cdc.Row) error
+	// Update has old == OldNone and no before image where the identity did not change and is not FULL.
+	Update(relation uint32, old OldTuple, before, after cdc.Row) error
+	Delete(relation uint32, old OldTuple, before cdc.Row) error
+	Truncate(Truncate) error
+	Message(LogicalMessage) error
+	Origin(Origin) error
+	Type(Type) error
+}
+
+// Begin opens a transaction.
+type Begin struct {
+	Final cdc.LSN // position of the commit record to come
+	Time  time.Time
+	XID   uint32
+}
+
+// Commit closes a transaction.
+type Commit struct {
+	Commit cdc.LSN // position of the commit record
+	End    cdc.LSN // behind it
+	Time   time.Time
+}
+
+// Relation describes a table before its first change and after each of its alterations.
+type Relation struct {
+	OID      uint32
+	Schema   string
+	Name     string
+	Identity byte // pg_class.relreplident: d, n, f or i
+	Columns  []RelationColumn
+}
+
+// RelationColumn is one published column.
+type RelationColumn struct {
+	Name     string
+	TypeOID  uint32
+	TypeMod  int32
+	Identity bool // part of the replica identity: under FULL every column is
+}
+
+// OldTuple says what a before image holds.
+type OldTuple byte
+
+// The before images, by their bytes in pgoutput.
+const (
+	OldNone OldTuple = 0
+	OldKey  OldTuple = 'K' // the columns of the replica identity; all others are sent as NULL whatever they were
+	OldFull OldTuple = 'O'
+)
+
+// Truncate names the tables that one TRUNCATE emptied.
+type Truncate struct {
+	Relations []uint32
+	Cascade   bool
+	Restart   bool
+}
+
+// LogicalMessage is a pg_logical_emit_message.
+type LogicalMessage struct {
+	Transactional bool
+	LSN           cdc.LSN
+	Prefix        string
+	Content       []byte
+}
+
+// Origin names the replication origin that a transaction came from.
+type Origin struct {
+	Commit cdc.LSN // on the origin's server
+	Name   string
+}
+
+// Type names a type that is not built in, before a Relation that uses it.
+type Type struct {
+	OID    uint32
+	Schema string
+	Name   string
+}
+
+// Decode reads one pgoutput message of protocol version 1 (PostgreSQL manual, "Logical Replication Message Formats")
+// and calls the handler's method for it. Every length is checked: a message that is cut short, too long or of unknown
+// kind is an ErrMessage.
+func Decode(message []byte, h Handler) error {
+	if len(message) == 0 {
+		return fmt.Errorf("decode: empty: %w", ErrMessage)
+	}
+	kind := message[0]
+	r := &reader{rest: message[1:]}
+	var handle func() error
+	switch kind {
+	case 'I', 'U', 'D':
+		// The hot path: no closure, no allocation.
+		return decodeRow(kind, r, h)
+	case 'B':
+		m := Begin{Final: r.lsn(), Time: r.time(), XID: r.uint32()}
+		handle = func() error { return h.Begin(m) }
+	case 'C':
+		r.byte() // flags, unused by the protocol
+		m := Commit{Commit: r.lsn(), End: r.lsn(), Time: r.time()}
+		handle = func() error { return h.Commit(m) }
+	case 'R':
+		m := r.relation()
+		handle = func() error { return h.Relation(m) }
+	case 'T':
+		m := r.truncate()
+		handle = func() error { return h.Truncate(m) }
+	case 'M':
+		m := LogicalMessage{Transactional: r.byte()&1 != 0, LSN: r.lsn(), Prefix: r.string(), Content: r.bytes(int64(r.uint32()))}
+		handle = func() error { return h.Message(m) }
+	case 'O':
+		m := Origin{Commit: r.lsn(), Name: r.string()}
+		handle = func() error { return h.Origin(m) }
+	case 'Y':
+		m := Type{OID: r.uint32(), Schema: r.string(), Name: r.string()}
+		handle = func() error { return h.Type(m) }
+	default:
+		return fmt.Errorf("decode: unknown kind %q: %w", kind, ErrMessage)
+	}
+	if err := r.finish(kind); err != nil {
+		return err
+	}
+	return handle()
+}
+
+func decodeRow(kind byte, r *reader, h Handler) error {
+	relation := r.uint32()
+	var old OldTuple
+	var before, after cdc.Row
+	mark := r.byte()
+	if kind != 'I' && (mark == byte(OldKey) || mark == byte(OldFull)) {
+		old = OldTuple(mark)
+		before = r.row()
+		if kind == 'U' {
+			mark = r.byte()
+		}
+	}
+	switch {
+	case kind == 'D' && old == OldNone, kind != 'D' && mark != 'N':
+		r.bad = true
+	case kind != 'D':
+		after = r.row()
+	}
+	if err := r.finish(kind); err != nil {
+		return err
+	}
+	switch kind {
+	case 'I':
+		return h.Insert(relation, after)
+	case 'U':
+		return h.Update(relation, old, before, after)
+	default:
+		return h.Delete(relation, old, before)
+	}
+}
+
+// reader takes a message apart. The first read beyond the end marks it bad, and every later one returns nothing, so
+// that a decoder reads straight on and looks once, at the end.
+type reader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *reader) finish(kind byte) error {
+	if r.bad {
+		return fmt.Errorf("decode %q: cut short or misshapen: %w", kind, ErrMessage)
+	}
+	if len(r.rest) > 0 {
+		return fmt.Errorf("decode %q: %d bytes too many: %w", kind, len(r.rest), ErrMessage)
+	}
+	return nil
+}
+
+func (r *reader) bytes(n int64) []byte {
+	if r.bad || n < 0 || n > int64(len(r.rest)) {
+		r.bad, r.rest = true, nil
+		return nil
+	}
+	b := r.rest[:n:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *reader) byte() byte {
+	if b := r.bytes(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *reader) uint16() uint16 {
+	if b := r.bytes(2); b != nil {
+		return binary.BigEndian.Uint16(b)
+	}
+	return 0
+}
+
+func (r *reader) uint32() uint32 {
+	if b := r.bytes(4); b != nil {
+		return binary.BigEndian.Uint32(b)
+	}
+	return 0
+}
+
+func (r *reader) uint64() uint64 {
+	if b := r.bytes(8); b != nil {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (r *reader) lsn() cdc.LSN { return cdc.LSN(r.uint64()) }
+
+// postgresEpoch is 2000-01-01 UTC, from which PostgreSQL counts its microseconds, in Unix microseconds.
+const postgresEpoch = 946684800_000000
+
+func (r *reader) time() time.Time {
+	return time.UnixMicro(postgresEpoch + int64(r.uint64())).UTC()
+}
+
+func (r *reader) string() string {
+	end := bytes.IndexByte(r.rest, 0)
+	if end < 0 {
+		r.bad, r.rest = true, nil
+		return ""
+	}
+	return string(r.bytes(int64(end) + 1)[:end])
+}
+
+func (r *reader) row() cdc.Row {
+	size, _, err := cdc.CheckRow(r.rest)
+	if err != nil {
+		r.bad, r.rest = true, nil
+		return nil
+	}
+	return cdc.Row(r.bytes(int64(size)))
+}
+
+func (r *reader) relation() Relation {
+	m := Relation{OID: r.uint32(), Schema: r.string(), Name: r.string(), Identity: r.byte()}
+	if m.Schema == "" {
+		m.Schema = "pg_catalog" // the manual: an empty namespace stands for it
+	}
+	n := int(r.uint16())
+	for i := 0; i < n && !r.bad; i++ {
+		m.Columns = append(m.Columns, RelationColumn{
+			Identity: r.byte()&1 != 0, Name: r.string(), TypeOID: r.uint32(), TypeMod: int32(r.uint32()),
+		})
+	}
+	return m
+}
+
+func (r *reader) truncate() Truncate {
+	n := int64(r.uint32())
+	options := r.byte()
+	m := Truncate{Cascade: options&1 != 0, Restart: options&2 != 0}
+	if n*4 != int64(len(r.rest)) {
+		r.bad, r.rest = true, nil
+		return m
+	}
+	for ; n > 0; n-- {
+		m.Relations = append(m.Relations, r.uint32())
+	}
+	return m
+}

@@ -1,0 +1,171 @@
+package wal
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/reactive-gw/reactive-gw/cdc"
+)
+
+// Facts is what the server says of itself, as far as a gateway depends on it. It is read in a few queries and judged,
+// without the server, by findings.
+type Facts struct {
+	Version         int // server_version_num
+	WALLevel        string
+	InRecovery      bool
+	Encoding        string // the database's
+	Role            string
+	Superuser       bool
+	Replication     bool // the role may open replication connections
+	FreeSlots       int
+	FreeSenders     int
+	MaxSlots        int
+	MaxSenders      int
+	Slot            *SlotFacts
+	Publication     *PublicationFacts
+	Tables          []*TableInfo
+	ProxyInBetween  bool // the backend that answers is not the one that the connection was given
+	CurrentDatabase string
+}
+
+// SlotFacts describes the replication slot.
+type SlotFacts struct {
+	Plugin    string
+	Logical   bool
+	Database  string
+	Temporary bool
+	Active    bool
+	ActivePID int32
+	WALStatus string // reserved, extended, unreserved or lost
+	Confirmed cdc.LSN
+	Retained  int64 // bytes of log that the slot holds back
+}
+
+// PublicationFacts describes the publication.
+type PublicationFacts struct {
+	AllTables bool
+	ViaRoot   bool
+	Insert    bool
+	Update    bool
+	Delete    bool
+	Truncate  bool
+	Tables    map[TableName]bool
+	Filtered  map[TableName]bool // tables with a row filter
+	Columns   map[TableName][]string
+}
+
+// Includes tells whether the table's changes are published under its own name.
+func (p *PublicationFacts) Includes(t *TableInfo) bool {
+	return p.Tables[t.TableName] && (!t.Partitioned || p.ViaRoot)
+}
+
+const serverFacts = `
+select current_setting('server_version_num')::int, current_setting('wal_level'), pg_catalog.pg_is_in_recovery(),
+       (select pg_catalog.pg_encoding_to_char(encoding) from pg_catalog.pg_database where datname = current_database()),
+       current_user::text, r.rolsuper, r.rolreplication or r.rolsuper,
+       current_setting('max_replication_slots')::int,
+       current_setting('max_replication_slots')::int - (select count(*) from pg_catalog.pg_replication_slots),
+       current_setting('max_wal_senders')::int,
+       current_setting('max_wal_senders')::int - (select count(*) from pg_catalog.pg_stat_replication),
+       pg_catalog.pg_backend_pid(), current_database()
+from pg_catalog.pg_roles r where r.rolname = current_user`
+
+const slotFacts = `
+select coalesce(plugin, ''), slot_type = 'logical', coalesce(database, ''), temporary, active, coalesce(active_pid, 0),
+       coalesce(wal_status, 'lost'), coalesce(confirmed_flush_lsn, '0/0')::text,
+       coalesce(pg_catalog.pg_wal_lsn_diff(
+           case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() else pg_catalog.pg_current_wal_lsn() end,
+           restart_lsn), 0)::bigint
+from pg_catalog.pg_replication_slots where slot_name = $1`
+
+const publicationFacts = `
+select puballtables, pubviaroot, pubinsert, pubupdate, pubdelete, pubtruncate
+from pg_catalog.pg_publication where pubname = $1`
+
+// publicationTables has row filters and column lists from version 15 on.
+const publicationTables = `
+select t.schemaname, t.tablename, false, null::text[]
+from pg_catalog.pg_publication_tables t where t.pubname = $1`
+
+const publicationTables15 = `
+select t.schemaname, t.tablename, t.rowfilter is not null, t.attnames::text[]
+from pg_catalog.pg_publication_tables t where t.pubname = $1`
+
+// Backend is what readFacts needs of a connection: queries and the process that the server said it would be.
+type Backend interface {
+	Querier
+	BackendPID() uint32
+}
+
+func readFacts(ctx context.Context, b Backend, slot, publication string) (*Facts, error) {
+	f := &Facts{}
+	var pid uint32
+	err := each(ctx, b, "read server settings", serverFacts, nil, func(rows pgx.Rows) error {
+		return rows.Scan(&f.Version, &f.WALLevel, &f.InRecovery, &f.Encoding, &f.Role, &f.Superuser, &f.Replication,
+			&f.MaxSlots, &f.FreeSlots, &f.MaxSenders, &f.FreeSenders, &pid, &f.CurrentDatabase)
+	})
+	if err != nil {
+		return nil, err
+	}
+	f.ProxyInBetween = pid != b.BackendPID()
+	if f.Slot, err = readSlot(ctx, b, slot); err != nil {
+		return nil, err
+	}
+	if f.Publication, err = readPublication(ctx, b, publication, f.Version); err != nil {
+		return nil, err
+	}
+	f.Tables, err = loadTables(ctx, b)
+	return f, err
+}
+
+// readSlot returns nil where there is no such slot.
+func readSlot(ctx context.Context, q Querier, name string) (*SlotFacts, error) {
+	var slot *SlotFacts
+	err := each(ctx, q, "read replication slot", slotFacts, []any{name}, func(rows pgx.Rows) error {
+		s := &SlotFacts{}
+		var confirmed string
+		err := rows.Scan(&s.Plugin, &s.Logical, &s.Database, &s.Temporary, &s.Active, &s.ActivePID, &s.WALStatus, &confirmed, &s.Retained)
+		if err != nil {
+			return err
+		}
+		s.Confirmed, err = cdc.ParseLSN(confirmed)
+		slot = s
+		return err
+	})
+	return slot, err
+}
+
+// readPublication returns nil where there is no such publication.
+func readPublication(ctx context.Context, q Querier, name string, version int) (*PublicationFacts, error) {
+	var p *PublicationFacts
+	err := each(ctx, q, "read publication", publicationFacts, []any{name}, func(rows pgx.Rows) error {
+		p = &PublicationFacts{Tables: map[TableName]bool{}, Filtered: map[TableName]bool{}, Columns: map[TableName][]string{}}
+		return rows.Scan(&p.AllTables, &p.ViaRoot, &p.Insert, &p.Update, &p.Delete, &p.Truncate)
+	})
+	if err != nil || p == nil {
+		return nil, err
+	}
+	tables := publicationTables
+	if version >= 150000 {
+		tables = publicationTables15
+	}
+	err = each(ctx, q, "read publication tables", tables, []any{name}, func(rows pgx.Rows) error {
+		var t TableName
+		var filtered bool
+		var columns []string
+		if err := rows.Scan(&t.Schema, &t.Name, &filtered, &columns); err != nil {
+			return err
+		}
+		p.Tables[t], p.Columns[t] = true, columns
+		if filtered {
+			p.Filtered[t] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("publication %s: %w", name, err)
+	}
+	return p, nil
+}

@@ -1,0 +1,220 @@
+package wal
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Level says how bad a finding is.
+type Level int
+
+// The levels. A gateway serves with Good and Warn, and with Mendable after it has run the SQL.
+const (
+	Good Level = iota
+	Warn
+	Mendable // setup may run Fix
+	Fail
+)
+
+// Finding is the answer to one question about the server.
+type Finding struct {
+	Check  string // what was looked at
+	Level  Level
+	Detail string
+	Fix    string // the SQL, or for what SQL cannot do the words, that mend it; empty where nothing is to be done
+}
+
+// Wanted is what the gateway is going to serve.
+type Wanted struct {
+	Slot, Publication string
+	Tables            []WantedTable
+}
+
+// WantedTable is a table with the columns that its scopes look at.
+type WantedTable struct {
+	*TableInfo
+	Scopes []string
+}
+
+const (
+	minVersion = 140000
+	publishAll = "insert, update, delete, truncate"
+)
+
+// Findings judges the facts: every check is there, also the good ones, in the order in which they are to be mended.
+func (f *Facts) Findings(want Wanted) []Finding {
+	j := &judge{facts: f, want: want}
+	j.server()
+	j.publication()
+	for _, t := range want.Tables {
+		j.table(t)
+	}
+	j.slot()
+	return j.findings
+}
+
+type judge struct {
+	facts    *Facts
+	want     Wanted
+	findings []Finding
+}
+
+func (j *judge) add(check string, level Level, fix, format string, args ...any) {
+	j.findings = append(j.findings, Finding{Check: check, Level: level, Detail: fmt.Sprintf(format, args...), Fix: fix})
+}
+
+// check adds a good finding or, where it does not hold, a failure.
+func (j *judge) check(holds bool, check, good, bad, fix string) {
+	if holds {
+		j.add(check, Good, "", "%s", good)
+		return
+	}
+	j.add(check, Fail, fix, "%s", bad)
+}
+
+func (j *judge) server() {
+	f := j.facts
+	j.check(f.Version >= minVersion, "version", fmt.Sprintf("PostgreSQL %d", f.Version/10000),
+		fmt.Sprintf("PostgreSQL %d is too old", f.Version/10000), "-- upgrade to PostgreSQL 14 or newer")
+	j.check(f.WALLevel == "logical", "wal_level", "logical", fmt.Sprintf("wal_level is %s, logical decoding needs logical", f.WALLevel),
+		"ALTER SYSTEM SET wal_level = 'logical'; -- then restart PostgreSQL")
+	j.check(!f.InRecovery, "primary", "the server is a primary", "the server is a standby: its snapshots do not show which transactions are open",
+		"-- connect to the primary")
+	j.check(f.Encoding != "SQL_ASCII", "encoding", f.Encoding, "the database's encoding is SQL_ASCII, so its text has no known encoding",
+		"-- move the data to a database made with ENCODING 'UTF8'")
+	j.check(f.Replication, "role", fmt.Sprintf("%s may replicate", f.Role), fmt.Sprintf("role %s may not open replication connections", f.Role),
+		fmt.Sprintf("ALTER ROLE %s REPLICATION;", quote(f.Role)))
+	if f.ProxyInBetween {
+		j.add("connection", Warn, "-- give databaseUrl the server's own address", "a pooler stands between the gateway and PostgreSQL: replication does not pass through one")
+	} else {
+		j.add("connection", Good, "", "direct")
+	}
+	active := f.Slot != nil && f.Slot.Active
+	j.check(f.FreeSenders > 0 || active, "max_wal_senders", fmt.Sprintf("%d of %d free", f.FreeSenders, f.MaxSenders),
+		fmt.Sprintf("all %d are in use", f.MaxSenders), fmt.Sprintf("ALTER SYSTEM SET max_wal_senders = %d; -- then restart PostgreSQL", f.MaxSenders+5))
+}
+
+func (j *judge) publication() {
+	p, name := j.facts.Publication, quote(j.want.Publication)
+	if p == nil {
+		var tables []string
+		for _, t := range j.want.Tables {
+			tables = append(tables, t.Quoted())
+		}
+		sql := fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish_via_partition_root = true);", name, strings.Join(tables, ", "))
+		if len(tables) == 0 {
+			j.add("publication", Fail, "-- create a table with a primary key first", "there is no publication %s, and no table with a primary key to publish", j.want.Publication)
+			return
+		}
+		j.add("publication", Mendable, sql, "there is no publication %s", j.want.Publication)
+		return
+	}
+	if !p.Insert || !p.Update || !p.Delete || !p.Truncate {
+		j.add("publication", Fail, fmt.Sprintf("ALTER PUBLICATION %s SET (publish = '%s');", name, publishAll),
+			"publication %s leaves out a kind of change, so views would go stale", j.want.Publication)
+	}
+	partitioned := slices.ContainsFunc(j.want.Tables, func(t WantedTable) bool { return t.Partitioned })
+	if partitioned && !p.ViaRoot {
+		j.add("publication", Mendable, fmt.Sprintf("ALTER PUBLICATION %s SET (publish_via_partition_root = true);", name),
+			"publication %s sends changes of partitioned tables under the names of their partitions", j.want.Publication)
+	}
+	var missing []string
+	for _, t := range j.want.Tables {
+		if !j.publishes(t) {
+			missing = append(missing, t.Quoted())
+		}
+	}
+	if len(missing) > 0 {
+		j.add("publication", Mendable, fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s;", name, strings.Join(missing, ", ")),
+			"publication %s lacks %s", j.want.Publication, strings.Join(missing, ", "))
+		return
+	}
+	j.add("publication", Good, "", "%s has %d tables", j.want.Publication, len(p.Tables))
+}
+
+// publishes also finds a partitioned table that is listed by its partitions only, for want of ViaRoot.
+func (j *judge) publishes(t WantedTable) bool {
+	p := j.facts.Publication
+	if p.AllTables || p.Tables[t.TableName] {
+		return true
+	}
+	return t.Partitioned && !p.ViaRoot && slices.ContainsFunc(t.Leaves, func(l LeafInfo) bool { return p.Tables[l.TableName] })
+}
+
+func (j *judge) table(t WantedTable) {
+	check := "table " + t.String()
+	if len(t.PrimaryKey) == 0 {
+		j.add(check, Fail, fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY (...);", t.Quoted()), "has no primary key, so clients could not tell its rows apart")
+		return
+	}
+	needed := slices.Concat(t.PrimaryKey, t.Scopes)
+	if p := j.facts.Publication; p != nil {
+		if columns := p.Columns[t.TableName]; columns != nil {
+			for _, c := range needed {
+				if !slices.Contains(columns, c) {
+					j.add(check, Fail, fmt.Sprintf("-- put %s into the column list of %s in publication %s, or drop the list", quote(c), t.Quoted(), quote(j.want.Publication)),
+						"the publication's column list leaves out %s", c)
+				}
+			}
+		}
+		if p.Filtered[t.TableName] {
+			j.add(check, Warn, "", "the publication filters its rows: clients see no others")
+		}
+	}
+	full := true
+	for _, l := range t.Leaves {
+		sql := fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL;", l.Quoted())
+		switch {
+		case l.Identity == 'f':
+			continue
+		case !l.Covers(needed):
+			j.add(check, Mendable, sql, "the before images of %s leave out the columns that scopes look at: a row that moves or is deleted would stay on the clients", l.TableName)
+		case l.Identity == 'd':
+			j.add(check, Mendable, sql, "the before images of %s hold only the key: which columns an update changed would not be known", l.TableName)
+		default:
+			j.add(check, Warn, sql, "the before images of %s hold only its identity index: an update lists every other column as changed", l.TableName)
+		}
+		full = false
+	}
+	if full {
+		j.add(check, Good, "", "REPLICA IDENTITY FULL, scopes %s", strings.Join(t.Scopes, ", "))
+	}
+}
+
+func (j *judge) slot() {
+	s, name := j.facts.Slot, j.want.Slot
+	create := createSlotSQL(name)
+	recreate := fmt.Sprintf("SELECT pg_drop_replication_slot(%s); %s", literal(name), create)
+	check := "slot " + name
+	switch {
+	case s == nil && j.facts.FreeSlots <= 0:
+		j.add(check, Fail, fmt.Sprintf("ALTER SYSTEM SET max_replication_slots = %d; -- then restart PostgreSQL", j.facts.MaxSlots+5),
+			"does not exist, and all %d replication slots are in use", j.facts.MaxSlots)
+	case s == nil:
+		j.add(check, Mendable, create, "does not exist")
+	case !s.Logical || s.Plugin != "pgoutput":
+		j.add(check, Fail, recreate, "is no logical slot of pgoutput: choose another name, or make it anew")
+	case s.Database != j.facts.CurrentDatabase:
+		j.add(check, Fail, "-- choose another slot name, or connect to that database", "belongs to database %s", s.Database)
+	case s.Temporary:
+		j.add(check, Fail, "-- choose another slot name", "is temporary and belongs to another session")
+	case s.WALStatus == "lost":
+		j.add(check, Mendable, recreate, "is lost: the server removed log that it still needed")
+	case s.Active:
+		j.add(check, Warn, "", "is in use by process %d: a second gateway waits for its turn", s.ActivePID)
+	default:
+		j.add(check, Good, "", "at %s, holds back %d bytes of log", s.Confirmed, s.Retained)
+	}
+}
+
+func createSlotSQL(name string) string {
+	return fmt.Sprintf("SELECT pg_create_logical_replication_slot(%s, 'pgoutput');", literal(name))
+}
+
+func quote(identifier string) string { return pgx.Identifier{identifier}.Sanitize() }
+
+// literal quotes a string constant. Slot names have no backslash, which the configuration has checked.
+func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

@@ -1,0 +1,148 @@
+package wal
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/reactive-gw/reactive-gw/cdc"
+	"github.com/reactive-gw/reactive-gw/wal/values"
+)
+
+// relations knows the tables that the stream has described, by their OIDs. Descriptions belong to one connection: a
+// server describes every table anew to each. It belongs to the goroutine that decodes.
+type relations struct {
+	catalog Querier
+	types   *values.Catalog
+	byOID   map[uint32]*relation
+	// keys outlives connections: the primary keys last seen, for tables that were dropped before their changes were read.
+	keys map[uint32][]string
+}
+
+// relation is a table as the stream describes it.
+type relation struct {
+	table    *cdc.Table
+	identity []bool // by column: part of the replica identity
+	scratch  []byte
+	values   []cdc.Value
+}
+
+// forget drops the descriptions at the beginning of a connection.
+func (r *relations) forget() { r.byOID = map[uint32]*relation{} }
+
+func (r *relations) get(oid uint32) (*relation, error) {
+	rel, ok := r.byOID[oid]
+	if !ok {
+		return nil, fmt.Errorf("relation %d was not described: %w", oid, ErrMessage)
+	}
+	return rel, nil
+}
+
+// describe takes in a Relation message. The stream does not say which columns are the primary key (under REPLICA
+// IDENTITY FULL all are marked) nor what a type is made of, so both are looked up.
+func (r *relations) describe(ctx context.Context, m Relation) error {
+	oids := make([]uint32, len(m.Columns))
+	for i, c := range m.Columns {
+		oids[i] = c.TypeOID
+	}
+	if err := r.types.Load(ctx, r.catalog, oids); err != nil {
+		return fmt.Errorf("describe %s.%s: %w", m.Schema, m.Name, err)
+	}
+	key, err := r.primaryKey(ctx, m)
+	if err != nil {
+		return fmt.Errorf("describe %s.%s: %w", m.Schema, m.Name, err)
+	}
+	rel := &relation{table: &cdc.Table{OID: m.OID, Schema: m.Schema, Name: m.Name}}
+	for _, c := range m.Columns {
+		rel.table.Columns = append(rel.table.Columns, cdc.Column{
+			Name: c.Name, TypeOID: c.TypeOID, Key: slices.Contains(key, c.Name), JSON: r.types.Encoder(c.TypeOID),
+		})
+		rel.identity = append(rel.identity, c.Identity)
+	}
+	r.byOID[m.OID] = rel
+	return nil
+}
+
+func (r *relations) primaryKey(ctx context.Context, m Relation) ([]string, error) {
+	key, err := loadPrimaryKey(ctx, r.catalog, m.OID)
+	if err != nil {
+		return nil, err
+	}
+	if len(key) > 0 {
+		r.keys[m.OID] = key
+		return key, nil
+	}
+	if key, known := r.keys[m.OID]; known {
+		return key, nil
+	}
+	if m.Identity != 'f' {
+		for _, c := range m.Columns {
+			if c.Identity {
+				key = append(key, c.Name)
+			}
+		}
+	}
+	return key, nil
+}
+
+// check tells whether an image has as many columns as the table.
+func (r *relation) check(row cdc.Row) error {
+	if row != nil && row.Len() != len(r.table.Columns) {
+		return fmt.Errorf("a row of %s has %d columns, the table %d: %w", r.table, row.Len(), len(r.table.Columns), ErrMessage)
+	}
+	return nil
+}
+
+// images makes the two images say what is known. In a before image that holds only the key, all other columns come as
+// NULL: they become Absent. In an after image, a TOAST value that the update left alone comes as Absent: it is taken
+// from the before image where that has it. The results are valid until the next call.
+func (r *relation) images(old OldTuple, before, after cdc.Row) (cdc.Row, cdc.Row, error) {
+	r.scratch = r.scratch[:0]
+	if old == OldKey {
+		r.values = r.values[:0]
+		for i, v := range before.Values() {
+			if !r.identity[i] {
+				v = cdc.Value{State: cdc.Absent}
+			}
+			r.values = append(r.values, v)
+		}
+		var err error
+		if before, err = r.pack(); err != nil {
+			return nil, nil, err
+		}
+	}
+	if old == OldFull && hasAbsent(after) {
+		r.values = r.values[:0]
+		for i, v := range after.Values() {
+			if v.State == cdc.Absent {
+				v = before.Value(i)
+			}
+			r.values = append(r.values, v)
+		}
+		var err error
+		if after, err = r.pack(); err != nil {
+			return nil, nil, err
+		}
+	}
+	return before, after, nil
+}
+
+// pack appends the gathered values to the scratch space as a row.
+func (r *relation) pack() (cdc.Row, error) {
+	start := len(r.scratch)
+	packed, err := cdc.AppendRow(r.scratch, r.values)
+	if err != nil {
+		return nil, fmt.Errorf("row of %s: %w", r.table, err)
+	}
+	r.scratch = packed
+	return cdc.Row(packed[start:]), nil
+}
+
+func hasAbsent(row cdc.Row) bool {
+	for _, v := range row.Values() {
+		if v.State == cdc.Absent {
+			return true
+		}
+	}
+	return false
+}

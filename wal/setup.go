@@ -1,0 +1,174 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/zap"
+)
+
+// SetupMode says whether the gateway may change the database.
+type SetupMode string
+
+// The modes.
+const (
+	SetupAuto  SetupMode = "auto"  // create and alter what is missing
+	SetupCheck SetupMode = "check" // only verify, and refuse with the SQL to run
+)
+
+// Server is the PostgreSQL primary with the slot and publication that a gateway uses. Its methods may be called from
+// any goroutine.
+type Server struct {
+	Pool        *pgxpool.Pool
+	Slot        string
+	Publication string
+	Mode        SetupMode
+	Log         *zap.Logger
+}
+
+const (
+	// setupLockTimeout bounds the wait for a table's lock: whoever waits behind an ALTER TABLE waits with it.
+	setupLockTimeout = "2s"
+	setupLockTries   = 5
+)
+
+// Inspect reads the facts that setup is judged by.
+func (s *Server) Inspect(ctx context.Context) (*Facts, error) {
+	var facts *Facts
+	err := s.Pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+		var err error
+		facts, err = readFacts(ctx, backend{c.Conn()}, s.Slot, s.Publication)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("inspect server: %w", err)
+	}
+	return facts, nil
+}
+
+type backend struct{ *pgx.Conn }
+
+func (b backend) BackendPID() uint32 { return b.PgConn().PID() }
+
+// Candidates are the tables to serve where the configuration names none: those of the publication or, where there is
+// none yet, every table that has a primary key and belongs to no extension.
+func (f *Facts) Candidates() []*TableInfo {
+	var tables []*TableInfo
+	for _, t := range f.Tables {
+		published := f.Publication == nil || f.Publication.AllTables || f.Publication.Includes(t)
+		if published && !t.Extension && len(t.PrimaryKey) > 0 {
+			tables = append(tables, t)
+		}
+	}
+	return tables
+}
+
+// among brings the wanted tables up to date with the catalog. Those that are gone since are left out.
+func (w Wanted) among(f *Facts) (now Wanted, gone []string) {
+	now = w
+	now.Tables = nil
+	for _, t := range w.Tables {
+		i := slices.IndexFunc(f.Tables, func(info *TableInfo) bool { return info.TableName == t.TableName })
+		if i < 0 {
+			gone = append(gone, t.String())
+			continue
+		}
+		now.Tables = append(now.Tables, WantedTable{TableInfo: f.Tables[i], Scopes: t.Scopes})
+	}
+	return now, gone
+}
+
+// Ensure makes the server ready for what is wanted: with SetupAuto it runs what is missing, each statement under a
+// short lock_timeout and each logged; with SetupCheck, and for what no statement of ours may mend, it returns a
+// *SetupError. slotMade tells that the slot is new: nothing before it was captured.
+func (s *Server) Ensure(ctx context.Context, facts *Facts, want Wanted) (slotMade bool, err error) {
+	findings := facts.Findings(want)
+	refused := slices.DeleteFunc(slices.Clone(findings), func(f Finding) bool {
+		return f.Level < Mendable || f.Level == Mendable && s.Mode == SetupAuto
+	})
+	if len(refused) > 0 {
+		return false, &SetupError{Findings: refused}
+	}
+	for _, f := range findings {
+		if f.Level != Mendable {
+			continue
+		}
+		if err := s.mend(ctx, f); err != nil {
+			return false, err
+		}
+		slotMade = slotMade || f.Check == "slot "+s.Slot
+	}
+	return slotMade, nil
+}
+
+// mend runs a finding's SQL. A slot waits for every transaction that writes at the moment, however long: that is no
+// failure, so it is tried until ctx ends. A table's lock is given up after a few tries.
+func (s *Server) mend(ctx context.Context, f Finding) error {
+	isSlot := f.Check == "slot "+s.Slot
+	for try := 1; ; try++ {
+		err := s.exec(ctx, f.Fix)
+		if err == nil {
+			s.Log.Info("setup: "+f.Check, zap.String("because", f.Detail), zap.String("sql", f.Fix))
+			return nil
+		}
+		switch {
+		case hasCode(err, pgerrcode.LockNotAvailable) && (isSlot || try < setupLockTries):
+			s.Log.Warn("setup waits for other transactions to end", zap.String("check", f.Check), zap.String("sql", f.Fix))
+		case hasCode(err, pgerrcode.DuplicateObject):
+			return nil // another gateway was faster
+		case Temporary(err):
+			return err
+		default:
+			f.Detail = fmt.Sprintf("%s, and this role cannot mend it (%v): run as an owner of the tables", f.Detail, rootCause(err))
+			return &SetupError{Findings: []Finding{f}}
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Server) exec(ctx context.Context, sql string) error {
+	err := s.Pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+		if _, err := c.Exec(ctx, "SELECT set_config('lock_timeout', $1, false)", setupLockTimeout); err != nil {
+			return err
+		}
+		defer func() { _, _ = c.Exec(context.WithoutCancel(ctx), "RESET lock_timeout") }()
+		// The simple protocol: a fix may hold more than one statement.
+		_, err := c.Conn().PgConn().Exec(ctx, sql).ReadAll()
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("run %s: %w", sql, err)
+	}
+	return nil
+}
+
+// rootCause is the innermost error, for a message that has named the operation itself.
+func rootCause(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}
+
+// sleep waits for d or for the end of ctx, whose error it returns.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

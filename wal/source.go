@@ -1,0 +1,214 @@
+package wal
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+	"go.uber.org/zap"
+
+	"github.com/reactive-gw/reactive-gw/cdc"
+	"github.com/reactive-gw/reactive-gw/wal/values"
+)
+
+// Source is the cdc.Source that reads the server's slot. It connects, makes sure that slot and publication are there,
+// streams, and begins again whenever the connection is lost.
+type Source struct {
+	server      *Server
+	url         string
+	want        Wanted
+	tracker     *cdc.Tracker
+	checkpoints *Checkpoints
+	log         *zap.Logger
+	relations   relations
+	stats       sourceStats
+
+	// identity is the server that the positions in tracker belong to; nil before the first connection.
+	identity *pglogrepl.IdentifySystemResult
+	// slotMade: the slot was made anew since the last stream.
+	slotMade bool
+	// unpublished is set by a notice: the server skipped changes for want of the publication.
+	unpublished atomic.Bool
+}
+
+// NewSource makes a source. It starts nothing.
+func NewSource(server *Server, url string, want Wanted, tracker *cdc.Tracker, checkpoints *Checkpoints, types *values.Catalog) *Source {
+	return &Source{
+		server: server, url: url, want: want, tracker: tracker, checkpoints: checkpoints, log: server.Log,
+		relations: relations{catalog: server.Pool, types: types, keys: map[uint32][]string{}},
+	}
+}
+
+// Stats may be called from any goroutine.
+func (s *Source) Stats() Stats { return s.stats.snapshot(time.Now()) }
+
+const (
+	minBackoff = 200 * time.Millisecond
+	maxBackoff = 10 * time.Second
+	// standbyPoll is how often a gateway asks for a slot that another one holds.
+	standbyPoll = time.Second
+	// steady is how long a stream must have lived for the next failure to count as the first.
+	steady = 10 * time.Second
+)
+
+// Run implements cdc.Source. It returns an error only for what no retry mends.
+func (s *Source) Run(ctx context.Context, handoff *cdc.Handoff) error {
+	backoff := minBackoff
+	for {
+		began := time.Now()
+		err := s.stream(ctx, handoff)
+		s.stats.set(Connecting)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case hasCode(err, pgerrcode.ObjectInUse):
+			if backoff == minBackoff {
+				s.log.Info("the slot is in use by another connection: waiting for our turn", zap.String("slot", s.server.Slot))
+			}
+			s.stats.set(Standby)
+			backoff = standbyPoll
+		case !Temporary(err):
+			return fmt.Errorf("stream: %w", err)
+		default:
+			if time.Since(began) > steady {
+				backoff = minBackoff
+			}
+			s.log.Warn("replication interrupted: connecting again", zap.Error(err), zap.Duration("in", backoff))
+		}
+		if sleep(ctx, jitter(backoff)) != nil {
+			return nil
+		}
+		backoff = min(2*backoff, maxBackoff)
+		if State(s.stats.state.Load()) == Standby {
+			backoff = standbyPoll
+		}
+	}
+}
+
+// jitter spreads a wait over half to one and a half of it, so that gateways that lost a server together do not all come
+// back together.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d) }
+
+// stream runs one connection until it ends.
+func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
+	facts, err := s.server.Inspect(ctx)
+	if err != nil {
+		return err
+	}
+	want, gone := s.want.among(facts)
+	if len(gone) > 0 {
+		s.log.Error("configured tables no longer exist: nothing comes from them", zap.Strings("tables", gone))
+	}
+	slotMade, err := s.server.Ensure(ctx, facts, want)
+	s.slotMade = s.slotMade || slotMade
+	if err != nil {
+		return err
+	}
+	conn, err := connectReplication(ctx, s.url, s.notice)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+		defer cancel()
+		_ = conn.Close(ctx)
+	}()
+	identity, err := pglogrepl.IdentifySystem(ctx, conn)
+	if err != nil {
+		return fmt.Errorf("identify system: %w", err)
+	}
+	st := &stream{
+		conn: conn, tracker: s.tracker, handoff: handoff, stats: &s.stats, unpublished: &s.unpublished,
+		collector: &collector{ctx: ctx, relations: &s.relations, tracker: s.tracker},
+	}
+	s.relations.forget()
+	if err := st.start(ctx, s.server.Slot, s.server.Publication); err != nil {
+		return err
+	}
+	if err := s.resume(ctx, st, &identity); err != nil {
+		return err
+	}
+	s.stats.connects.Add(1)
+	s.stats.set(CatchingUp)
+	s.log.Info("streaming", zap.String("slot", s.server.Slot), zap.Stringer("from", s.tracker.Ack()))
+	err = st.run(ctx)
+	if hasCode(err, pgerrcode.UndefinedObject) {
+		return s.publicationGap(ctx, st, err)
+	}
+	return err
+}
+
+// resume decides whether the slot, which is ours from here on, goes on where this gateway stopped. Where it does not,
+// clients have missed changes that nobody can give them any more: they are told.
+func (s *Source) resume(ctx context.Context, st *stream, identity *pglogrepl.IdentifySystemResult) error {
+	slot, err := readSlot(ctx, s.server.Pool, s.server.Slot)
+	if err != nil {
+		return err
+	}
+	if slot == nil {
+		return fmt.Errorf("resume: the server does not list slot %s, which it streams", s.server.Slot)
+	}
+	before := s.identity
+	switch {
+	case before == nil:
+		// The first stream of this process: no client has seen anything yet that could be missed.
+		var delivered cdc.Position
+		if delivered, err = s.checkpoints.Load(ctx, identity.SystemID, identity.Timeline); err == nil {
+			s.tracker.Resume(delivered)
+		}
+	case before.SystemID != identity.SystemID || before.Timeline != identity.Timeline:
+		s.tracker.Forget()
+		err = s.reset(ctx, st, cdc.ResetTimeline)
+	case s.slotMade || slot.Confirmed > max(s.tracker.Ack(), cdc.LSN(s.stats.acked.Load())):
+		err = s.reset(ctx, st, cdc.ResetSlotLost)
+	}
+	if err != nil {
+		return err
+	}
+	s.identity, s.slotMade = identity, false
+	s.checkpoints.Identify(identity.SystemID, identity.Timeline)
+	s.tracker.Idle(slot.Confirmed)
+	s.stats.target.Store(uint64(identity.XLogPos))
+	return nil
+}
+
+func (s *Source) reset(ctx context.Context, st *stream, reason cdc.ResetReason) error {
+	s.log.Error("changes were lost: clients start over", zap.String("reason", string(reason)))
+	return st.put(ctx, cdc.Delivery{Reset: reason})
+}
+
+// publicationGap handles a stream that ended because the slot stands at a place in the log where the publication did not
+// exist. Nothing can be read from there, ever: the slot is made anew behind the gap.
+func (s *Source) publicationGap(ctx context.Context, st *stream, cause error) error {
+	drop := fmt.Sprintf("SELECT pg_drop_replication_slot(%s);", literal(s.server.Slot))
+	if s.server.Mode != SetupAuto {
+		return &SetupError{Findings: []Finding{{
+			Check: "publication", Level: Fail, Fix: drop + " " + createSlotSQL(s.server.Slot),
+			Detail: fmt.Sprintf("the slot stands where the publication did not exist (%v): changes there are lost, and the slot has to be made anew", rootCause(cause)),
+		}}}
+	}
+	if err := s.reset(ctx, st, cdc.ResetPublication); err != nil {
+		return err
+	}
+	closing, cancel := context.WithTimeout(ctx, farewell)
+	defer cancel()
+	_ = st.conn.Close(closing) // the server refuses to drop a slot that is in use
+	if err := s.server.exec(ctx, drop); err != nil {
+		return fmt.Errorf("drop slot behind which no publication exists: %w", err)
+	}
+	return interruption{fmt.Errorf("make the slot anew: %w", cause)}
+}
+
+// notice hears the server's notices. From version 18 on a missing publication is no error but a warning, and the
+// changes are left out.
+func (s *Source) notice(n *pgconn.Notice) {
+	if n.Code == pgerrcode.ObjectNotInPrerequisiteState {
+		s.unpublished.Store(true)
+	}
+	s.log.Warn("server: "+n.Message, zap.String("code", n.Code))
+}

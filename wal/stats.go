@@ -1,0 +1,71 @@
+package wal
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/reactive-gw/reactive-gw/cdc"
+)
+
+// State is what a source is doing.
+type State int32
+
+// The states, in the order in which a source goes through them.
+const (
+	Connecting State = iota // or waiting to try again
+	Standby                 // another gateway holds the slot
+	CatchingUp              // streaming what was written before it connected
+	Live                    // streaming, and past the place where the server was when it connected
+)
+
+func (s State) String() string {
+	return [...]string{"connecting", "standby", "catching up", "live"}[s]
+}
+
+// Stats is a moment's view of a source.
+type Stats struct {
+	State        State
+	Transactions uint64 // received since the start
+	Changes      uint64
+	Connects     uint64        // replication connections that began to stream
+	ServerEnd    cdc.LSN       // end of the server's log, as far as it told
+	Acked        cdc.LSN       // last position acknowledged to the server
+	LagBytes     uint64        // log between the two
+	Lag          time.Duration // age of the last received commit while log is left to be acknowledged, otherwise 0
+}
+
+// sourceStats is written by the goroutine that streams and read from any.
+type sourceStats struct {
+	state        atomic.Int32
+	transactions atomic.Uint64
+	changes      atomic.Uint64
+	connects     atomic.Uint64
+	serverEnd    atomic.Uint64
+	acked        atomic.Uint64
+	lastCommit   atomic.Int64 // Unix nanoseconds
+	target       atomic.Uint64
+}
+
+func (s *sourceStats) set(state State) { s.state.Store(int32(state)) }
+func (s *sourceStats) ready() bool     { return State(s.state.Load()) == Live }
+
+// caughtUp makes the source live when ack has reached where the server was when the connection was made.
+func (s *sourceStats) caughtUp(ack cdc.LSN) {
+	if uint64(ack) >= s.target.Load() {
+		s.state.CompareAndSwap(int32(CatchingUp), int32(Live))
+	}
+}
+
+func (s *sourceStats) snapshot(now time.Time) Stats {
+	v := Stats{
+		State: State(s.state.Load()), Transactions: s.transactions.Load(), Changes: s.changes.Load(),
+		Connects: s.connects.Load(), ServerEnd: cdc.LSN(s.serverEnd.Load()), Acked: cdc.LSN(s.acked.Load()),
+	}
+	if v.ServerEnd > v.Acked {
+		v.LagBytes = uint64(v.ServerEnd - v.Acked)
+		if commit := s.lastCommit.Load(); commit > 0 {
+			v.Lag = max(0, now.Sub(time.Unix(0, commit)))
+		}
+	}
+	return v
+}

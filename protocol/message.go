@@ -1,0 +1,116 @@
+package protocol
+
+import "github.com/go-json-experiment/json/jsontext"
+
+// MessageType is what a client asks for.
+type MessageType string
+
+// The messages that a client may send.
+const (
+	Subscribe   MessageType = "subscribe"
+	Unsubscribe MessageType = "unsubscribe"
+)
+
+// Message is a frame that a client sent. It shares no memory with the bytes that it was read from.
+type Message struct {
+	Type MessageType
+	// Channel is as sent: whether there is such a channel is not known here.
+	Channel string
+	Scope   Scope
+}
+
+// Scope narrows a channel to the rows whose column Col has a value. Whether there is such a column, and whether the
+// value is one of its type, is not known here.
+type Scope struct {
+	Col string
+	// Value is the JSON token of the value as sent: a string, a number, true or false. It has not passed through a
+	// float, so 9007199254740993 is still that.
+	Value []byte
+	// Raw is the whole scope object as sent, without the white space between its tokens. Every frame about the
+	// subscription repeats it.
+	Raw []byte
+}
+
+// Text is the value as text: what a string says, and any other token as it stands. 42 and "42" have the same text. A
+// string may say any character, U+0000 included.
+func (s Scope) Text() string {
+	if jsontext.Value(s.Value).Kind() != '"' {
+		return string(s.Value)
+	}
+	return unquote(s.Value)
+}
+
+// Parse reads a frame that a client sent, as SPEC.md says under "Messages of the client". Its error is an *Error. A
+// frame with several faults is refused for the first of: its JSON, its type, its channel, its scope.
+func Parse(frame []byte) (Message, error) {
+	var kind, channel, scope jsontext.Value
+	err := eachMember(frame, func(name string, value jsontext.Value) {
+		switch name {
+		case "type":
+			kind = value
+		case "channel":
+			channel = value
+		case "scope":
+			scope = value
+		}
+	})
+	if err != nil {
+		return Message{}, err
+	}
+
+	var m Message
+	if kind.Kind() != '"' {
+		return Message{}, &Error{CodeUnknownMessageType, "type is missing or not a string"}
+	}
+	switch m.Type = MessageType(unquote(kind)); m.Type {
+	case Subscribe, Unsubscribe:
+	default:
+		return Message{}, &Error{CodeUnknownMessageType, "type is neither subscribe nor unsubscribe"}
+	}
+	if channel.Kind() != '"' {
+		return Message{}, &Error{CodeUnknownChannel, "channel is missing or not a string"}
+	}
+	m.Channel = unquote(channel)
+	if m.Scope, err = parseScope(scope); err != nil {
+		return Message{}, err
+	}
+	return m, nil
+}
+
+func parseScope(object jsontext.Value) (Scope, error) {
+	if object.Kind() != '{' {
+		return Scope{}, &Error{CodeInvalidScope, "scope is missing or not an object"}
+	}
+	var col, value jsontext.Value
+	further := false
+	err := eachMember(object, func(name string, v jsontext.Value) {
+		switch name {
+		case "col":
+			col = v
+		case "value":
+			value = v
+		default:
+			further = true
+		}
+	})
+	switch {
+	case err != nil:
+		return Scope{}, err
+	case further:
+		// It might be a condition. To ignore it would be to deliver more rows than the client asked for.
+		return Scope{}, &Error{CodeInvalidScope, "scope has a member other than col and value"}
+	case col.Kind() != '"':
+		return Scope{}, &Error{CodeInvalidScope, "scope.col is missing or not a string"}
+	}
+	switch value.Kind() {
+	case '"', '0', 't', 'f':
+	default:
+		return Scope{}, &Error{CodeInvalidScope, "scope.value is missing or not a string, a number or a boolean"}
+	}
+
+	raw := object.Clone()
+	if err := raw.Compact(); err != nil {
+		return Scope{}, invalidJSON(err)
+	}
+	return Scope{Col: unquote(col), Value: value.Clone(), Raw: raw}, nil
+}

@@ -1,0 +1,71 @@
+package pgtest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Database gives the URL of a new, empty database in the shared cluster, which only this test uses. With the test the
+// database is dropped, and its replication slots and sessions with it, whatever the test has left running.
+func Database(t testing.TB) (url string) {
+	t.Helper()
+	c, err := shared.get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "test_" + strings.ToLower(rand.Text())
+	maintenance := c.URL("postgres")
+	Exec(t, maintenance, "create database "+name)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		err := connected(ctx, maintenance, func(ctx context.Context, conn *pgx.Conn) error { return drop(ctx, conn, name) })
+		if err != nil {
+			t.Errorf("drop database %s: %v", name, err)
+		}
+	})
+	return c.URL(name)
+}
+
+// drop drops the database with its sessions and slots. It locks the door first, since a client under test may connect
+// again as fast as its sessions are ended. One that was already inside the door may still take a slot in between: then
+// the server says that an object is in use, and all is done again.
+func drop(ctx context.Context, conn *pgx.Conn, name string) error {
+	database := pgx.Identifier{name}.Sanitize()
+	if _, err := conn.Exec(ctx, "alter database "+database+" allow_connections false"); err != nil {
+		return err
+	}
+	for {
+		err := empty(ctx, conn, name)
+		if err == nil {
+			_, err = conn.Exec(ctx, "drop database "+database+" with (force)")
+		}
+		var refused *pgconn.PgError
+		if !errors.As(err, &refused) || refused.Code != pgerrcode.ObjectInUse {
+			return err
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
+	}
+}
+
+// empty ends the sessions in the database, walsenders included, waits until they are gone, and drops the slots.
+func empty(ctx context.Context, conn *pgx.Conn, database string) error {
+	const wait = 10_000 // milliseconds
+	_, err := conn.Exec(ctx, "select pg_terminate_backend(pid, $2) from pg_stat_activity where datname = $1", database, wait)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = $1", database)
+	return err
+}

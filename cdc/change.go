@@ -40,8 +40,8 @@ type Change struct {
 }
 
 // Changed yields the columns of an Update that changed, with their new values. A column whose old value is not known
-// counts as changed, unless it is part of the key and there is no before image, or its new value is Absent: then the
-// source says that it stayed.
+// counts as changed, except where the source says that it stayed: its new value is Absent, or it is part of the replica
+// identity and there is no before image.
 func (c *Change) Changed() iter.Seq2[int, Value] {
 	return func(yield func(int, Value) bool) {
 		before, after := c.Before.cursor(), c.After.cursor()
@@ -54,7 +54,7 @@ func (c *Change) Changed() iter.Seq2[int, Value] {
 			if now.State == Absent || now.Equal(was) {
 				continue
 			}
-			if c.Before == nil && i < len(c.Table.Columns) && c.Table.Columns[i].Key {
+			if c.Before == nil && i < len(c.Table.Columns) && c.Table.Columns[i].Identity {
 				continue
 			}
 			if !yield(i, now) {

@@ -12,6 +12,9 @@ type Column struct {
 	TypeOID uint32
 	// Key tells whether the column is part of the table's primary key.
 	Key bool
+	// Identity tells whether the column is part of the replica identity: its old value is known even where an update has
+	// no before image, for then it did not change.
+	Identity bool
 	// JSON encodes a value of the column; nil means that every value is a JSON string.
 	JSON AppendJSON
 }

@@ -21,10 +21,9 @@ type relations struct {
 
 // relation is a table as the stream describes it.
 type relation struct {
-	table    *cdc.Table
-	identity []bool // by column: part of the replica identity
-	scratch  []byte
-	values   []cdc.Value
+	table   *cdc.Table
+	scratch []byte
+	values  []cdc.Value
 }
 
 // forget drops the descriptions at the beginning of a connection.
@@ -55,9 +54,9 @@ func (r *relations) describe(ctx context.Context, m Relation) error {
 	rel := &relation{table: &cdc.Table{OID: m.OID, Schema: m.Schema, Name: m.Name}}
 	for _, c := range m.Columns {
 		rel.table.Columns = append(rel.table.Columns, cdc.Column{
-			Name: c.Name, TypeOID: c.TypeOID, Key: slices.Contains(key, c.Name), JSON: r.types.Encoder(c.TypeOID),
+			Name: c.Name, TypeOID: c.TypeOID, Key: slices.Contains(key, c.Name), Identity: c.Identity,
+			JSON: r.types.Encoder(c.TypeOID),
 		})
-		rel.identity = append(rel.identity, c.Identity)
 	}
 	r.byOID[m.OID] = rel
 	return nil
@@ -101,7 +100,7 @@ func (r *relation) images(old OldTuple, before, after cdc.Row) (cdc.Row, cdc.Row
 	if old == OldKey {
 		r.values = r.values[:0]
 		for i, v := range before.Values() {
-			if !r.identity[i] {
+			if !r.table.Columns[i].Identity {
 				v = cdc.Value{State: cdc.Absent}
 			}
 			r.values = append(r.values, v)

@@ -1,0 +1,115 @@
+package fanout
+
+// The index finds the subscribers of a change without looking at any other: from a channel to its scope columns, from a
+// column's value to the topic, from the topic to its subscribers. All of it belongs to the hub's lock.
+
+// channel is a Channel with its subscriptions.
+type channel struct {
+	Channel
+	scopes []scopeIndex
+	// broken: the table lost a scope column or changed its type, so that no change can be routed any more.
+	broken bool
+}
+
+// scopeIndex holds the topics of one scope column by the canonical text of their values.
+type scopeIndex struct {
+	Scope
+	topics map[string]*topic
+}
+
+// topic is one (channel, scope) that somebody subscribed to.
+type topic struct {
+	channel *channel
+	index   *scopeIndex
+	value   string
+	groups  []*group
+}
+
+// group is the subscribers of a topic that wrote the scope in the same way. Frames repeat the scope as the client sent
+// it, so a frame can be shared within a group.
+type group struct {
+	topic *topic
+	echo  string
+	subs  []*subscription
+}
+
+// subscription is one client's place in a group.
+type subscription struct {
+	client *Client
+	group  *group
+	at     int // in group.subs
+}
+
+func (c *channel) scope(column string) *scopeIndex {
+	for i := range c.scopes {
+		if c.scopes[i].Column == column {
+			return &c.scopes[i]
+		}
+	}
+	return nil
+}
+
+// find returns the topic of a value, or nil where nobody subscribed.
+func (s *scopeIndex) find(value []byte) *topic { return s.topics[string(value)] }
+
+func (c *channel) topic(s *scopeIndex, value string) *topic {
+	t := s.topics[value]
+	if t == nil {
+		t = &topic{channel: c, index: s, value: value}
+		s.topics[value] = t
+	}
+	return t
+}
+
+func (t *topic) group(echo []byte) *group {
+	for _, g := range t.groups {
+		if g.echo == string(echo) {
+			return g
+		}
+	}
+	g := &group{topic: t, echo: string(echo)}
+	t.groups = append(t.groups, g)
+	return g
+}
+
+func (g *group) add(c *Client) *subscription {
+	s := &subscription{client: c, group: g, at: len(g.subs)}
+	g.subs = append(g.subs, s)
+	return s
+}
+
+// remove takes a subscription out, and with the last one its group and topic: what clients may name must not gather.
+func (s *subscription) remove() {
+	g := s.group
+	last := len(g.subs) - 1
+	g.subs[s.at] = g.subs[last]
+	g.subs[s.at].at = s.at
+	g.subs[last] = nil
+	g.subs = g.subs[:last]
+	if last > 0 {
+		return
+	}
+	t := g.topic
+	for i := range t.groups {
+		if t.groups[i] == g {
+			t.groups = append(t.groups[:i], t.groups[i+1:]...)
+			break
+		}
+	}
+	if len(t.groups) == 0 {
+		delete(t.index.topics, t.value)
+	}
+}
+
+// each calls f for every subscription of the channel. f must not add or remove any.
+func (c *channel) each(f func(*subscription)) {
+	for i := range c.scopes {
+		for _, t := range c.scopes[i].topics {
+			for _, g := range t.groups {
+				for _, s := range g.subs {
+					f(s)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package fanout
+
+import (
+	"fmt"
+)
+
+// Channel is a table that clients may subscribe to.
+type Channel struct {
+	Name   string
+	Schema string
+	Table  string
+	Scopes []Scope
+	// Exclude names columns that never reach a client.
+	Exclude []string
+}
+
+// Scope is a column by whose value clients may narrow a channel.
+type Scope struct {
+	Column string
+	Type   ScopeType
+	// TypeOID is the column's type when the channel was made. When the stream shows another one, Type no longer holds.
+	TypeOID uint32
+}
+
+// tableKey names a table as the stream does.
+type tableKey struct{ schema, name string }
+
+// registry holds the channels by name and by table. It does not change.
+type registry struct {
+	byName  map[string]*channel
+	byTable map[tableKey][]*channel
+}
+
+// newRegistry refuses two channels of one name and a channel without scopes. A table may have several channels.
+func newRegistry(channels []Channel) (*registry, error) {
+	r := &registry{byName: map[string]*channel{}, byTable: map[tableKey][]*channel{}}
+	for _, def := range channels {
+		if r.byName[def.Name] != nil {
+			return nil, fmt.Errorf("channel %q is defined twice", def.Name)
+		}
+		if len(def.Scopes) == 0 {
+			return nil, fmt.Errorf("channel %q has no scope", def.Name)
+		}
+		ch := &channel{Channel: def}
+		for _, s := range def.Scopes {
+			ch.scopes = append(ch.scopes, scopeIndex{Scope: s, topics: map[string]*topic{}})
+		}
+		r.byName[def.Name] = ch
+		key := tableKey{def.Schema, def.Table}
+		r.byTable[key] = append(r.byTable[key], ch)
+	}
+	return r, nil
+}

@@ -1,0 +1,145 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/reactive-gw/reactive-gw/fanout"
+	"github.com/reactive-gw/reactive-gw/protocol"
+)
+
+// Options configure a Gateway. All are required unless said otherwise.
+type Options struct {
+	Hub *fanout.Hub
+	Log *zap.Logger
+	// AllowedOrigins lists origins, scheme://host[:port], whose pages may connect beside those of the gateway's own host.
+	AllowedOrigins []string
+	// MaxConnections and MaxSubscriptions, the latter per connection: over either the connection is closed with 4429.
+	MaxConnections   int
+	MaxSubscriptions int
+	// PingInterval is how often a connection is asked for a sign of life. One that gives none within PingTimeout ends.
+	PingInterval time.Duration
+	PingTimeout  time.Duration
+	// WriteTimeout is how long a frame may wait for the client to take it.
+	WriteTimeout time.Duration
+	// Serving tells whether subscriptions would be served at the moment; nil is always. While it is false, new
+	// connections are sent away with 503.
+	Serving func() bool
+}
+
+// Gateway is the http.Handler that upgrades requests to WebSocket connections and serves them. Mount it at the path that
+// clients use, and Drain it before the process ends: http.Server.Shutdown does not wait for upgraded connections.
+type Gateway struct {
+	options Options
+
+	mu       sync.Mutex
+	sessions map[*session]struct{}
+	draining bool
+	accepted uint64
+	rejected uint64
+
+	rejecting atomic.Int64
+	running   sync.WaitGroup
+}
+
+// maxRejecting bounds the connections that are open only to be told that there are too many. Beyond it the answer is a
+// plain 503.
+const maxRejecting = 256
+
+// New makes a gateway. It starts nothing.
+func New(options Options) *Gateway {
+	return &Gateway{options: options, sessions: map[*session]struct{}{}}
+}
+
+// ServeHTTP implements http.Handler. It returns when the connection has ended.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !originAllowed(r, g.options.AllowedOrigins) {
+		http.Error(w, "this origin may not connect: list it in allowedOrigins", http.StatusForbidden)
+		return
+	}
+	if g.options.Serving != nil && !g.options.Serving() {
+		unavailable(w, "no changes are flowing yet")
+		return
+	}
+	if g.rejecting.Load() >= maxRejecting {
+		unavailable(w, "too many connections")
+		return
+	}
+	if !g.enter() {
+		unavailable(w, "the gateway is shutting down")
+		return
+	}
+	defer g.running.Done()
+	socket, err := accept(w, r)
+	if err != nil {
+		g.options.Log.Debug("no upgrade", zap.Error(err))
+		return
+	}
+	s := &session{gateway: g, socket: socket, client: g.options.Hub.Attach()}
+	defer s.client.Detach()
+	if code := g.admit(s); code != 0 {
+		// The protocol's own way of saying so: a browser hides the status of a failed upgrade.
+		g.rejecting.Add(1)
+		defer g.rejecting.Add(-1)
+		socket.close(code)
+		return
+	}
+	defer g.leave(s)
+	s.serve(context.WithoutCancel(r.Context()))
+}
+
+func unavailable(w http.ResponseWriter, why string) {
+	w.Header().Set("Retry-After", "1")
+	http.Error(w, why, http.StatusServiceUnavailable)
+}
+
+// enter counts a request in that Drain has to wait for, and refuses once it drains.
+func (g *Gateway) enter() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.draining {
+		g.running.Add(1)
+	}
+	return !g.draining
+}
+
+// admit takes a place for the session, or says with which code it has to go.
+func (g *Gateway) admit(s *session) protocol.Close {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.draining:
+		return protocol.CloseGoingAway
+	case len(g.sessions) >= g.options.MaxConnections:
+		g.rejected++
+		return protocol.CloseLimitExceeded
+	}
+	g.sessions[s] = struct{}{}
+	g.accepted++
+	return 0
+}
+
+func (g *Gateway) leave(s *session) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.sessions, s)
+}
+
+// Stats is a moment's view of a gateway.
+type Stats struct {
+	Connections int
+	Accepted    uint64 // since the start
+	Rejected    uint64 // over MaxConnections, since the start
+}
+
+// Stats may be called from any goroutine.
+func (g *Gateway) Stats() Stats {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return Stats{Connections: len(g.sessions), Accepted: g.accepted, Rejected: g.rejected}
+}

@@ -1,0 +1,110 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"nhooyr.io/websocket"
+
+	"github.com/reactive-gw/reactive-gw/protocol"
+)
+
+// socket is a WebSocket connection. This file alone knows the library. One goroutine reads, one writes; close may be
+// called from any.
+type socket struct {
+	conn *websocket.Conn
+	// raw is the connection beneath. Its deadlines bound a write and a farewell; the library's own way, a context that
+	// expires, costs an allocation and two goroutine switches for every frame.
+	raw net.Conn
+}
+
+const (
+	maxFrame = 64 << 10
+	// farewell is how long a peer has to answer a close frame, and how long what it is still sending is read: a socket
+	// that is closed with bytes unread sends a reset, and the close frame would be lost.
+	farewell = time.Second
+)
+
+var (
+	// errNotText: a frame that is not text, and so cannot be JSON.
+	errNotText = errors.New("binary frame")
+	// errTooBig: a frame over maxFrame. The peer was told.
+	errTooBig = errors.New("frame too big")
+)
+
+// accept upgrades a request whose origin was checked. On an error it has answered.
+func accept(w http.ResponseWriter, r *http.Request) (*socket, error) {
+	capture := &hijackCapture{ResponseWriter: w}
+	conn, err := websocket.Accept(capture, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{protocol.Subprotocol},
+		InsecureSkipVerify: true, // originAllowed was stricter: the library compares hosts only
+	})
+	if err != nil {
+		return nil, fmt.Errorf("accept: %w", err)
+	}
+	conn.SetReadLimit(maxFrame)
+	return &socket{conn: conn, raw: capture.conn}, nil
+}
+
+// hijackCapture remembers the connection that the library takes over.
+type hijackCapture struct {
+	http.ResponseWriter
+	conn net.Conn
+}
+
+func (h *hijackCapture) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	h.conn = conn
+	return conn, rw, err
+}
+
+// read returns the next text frame. After errNotText the connection goes on, after any other error it has ended.
+func (s *socket) read() ([]byte, error) {
+	kind, frame, err := s.conn.Read(context.Background())
+	switch {
+	case err == nil && kind != websocket.MessageText:
+		return nil, errNotText
+	case err == nil:
+		return frame, nil
+	case websocket.CloseStatus(err) == -1 && len(frame) >= maxFrame:
+		s.linger()
+		return nil, errTooBig
+	}
+	return nil, err
+}
+
+// write sends a text frame, within timeout.
+func (s *socket) write(frame []byte, timeout time.Duration) error {
+	if err := s.raw.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+		return err
+	}
+	return s.conn.Write(context.Background(), websocket.MessageText, frame)
+}
+
+// ping waits for the peer's answer, which only a read in progress can hear.
+func (s *socket) ping(ctx context.Context) error { return s.conn.Ping(ctx) }
+
+// close says goodbye with a code, waits a moment for the answer, and ends the connection.
+func (s *socket) close(code protocol.Close) {
+	_ = s.raw.SetDeadline(time.Now().Add(farewell))
+	_ = s.conn.Close(websocket.StatusCode(code), code.Reason())
+	s.abort()
+}
+
+// linger reads off what the peer is still sending, so that it gets to see what we sent last.
+func (s *socket) linger() {
+	_ = s.raw.SetDeadline(time.Now().Add(farewell))
+	_, _ = io.Copy(io.Discard, s.raw)
+}
+
+// abort ends the connection without a word.
+func (s *socket) abort() {
+	_ = s.raw.Close()
+	_ = s.conn.CloseNow()
+}

@@ -1,0 +1,128 @@
+package config
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+)
+
+// Config is a complete and checked configuration. Nobody changes it after Load, so any goroutine may read it.
+type Config struct {
+	// DatabaseURL is the connection string of the PostgreSQL primary: a URL or keyword/value pairs (PostgreSQL
+	// manual, "Connection Strings"). It was parsed, but nothing was connected to.
+	DatabaseURL Secret
+	// Slot is the logical replication slot: 1 to 63 of a-z, 0-9 and _.
+	Slot string
+	// Publication names what is captured: 1 to 63 bytes, as the catalog has it, not quoted.
+	Publication string
+	// Setup says who creates what is missing in the database.
+	Setup Setup
+
+	// Listen is the public address, host:port. Unless AllowAnonymous is set, the host is the loopback.
+	Listen         string
+	AllowAnonymous bool
+	// Path is where the WebSocket is served: it begins with "/" and is clean.
+	Path string
+	// Admin is the address for operators, host:port; empty when there is none.
+	Admin string
+	// Pprof serves profiles on Admin.
+	Pprof bool
+	// AllowedOrigins are the web origins (RFC 6454, section 6.2) that may connect besides the gateway's own:
+	// scheme://host[:port] as a browser writes them, in lower case, no wildcards.
+	AllowedOrigins []string
+
+	LogLevel zapcore.Level
+
+	// MaxConnections bounds the clients, MaxSubscriptions the subscriptions of one of them; both at least 1.
+	MaxConnections   int
+	MaxSubscriptions int
+	// QueueBytes is how much may wait for one slow client, in bytes; at least 1.
+	QueueBytes int
+	// WriteTimeout is how long one write to a client may take, PingInterval the time between pings, both at least
+	// 1ms. DrainTimeout is how long clients have to leave at the end: 1ms to 9s.
+	WriteTimeout time.Duration
+	PingInterval time.Duration
+	DrainTimeout time.Duration
+	// BigintAs is how int8 and numeric reach JavaScript.
+	BigintAs BigintAs
+
+	// Reactive lists the tables that are served; nil means every table of the publication.
+	Reactive []Reactive
+
+	places places
+}
+
+// Setup says who creates what is missing in the database.
+type Setup string
+
+const (
+	// SetupAuto creates what is missing.
+	SetupAuto Setup = "auto"
+	// SetupCheck refuses to start when something is missing.
+	SetupCheck Setup = "check"
+)
+
+// BigintAs is how integers that JavaScript cannot hold are written.
+type BigintAs string
+
+const (
+	// BigintAsNumber writes int8 and numeric as JSON numbers, as PostgreSQL's to_jsonb does.
+	BigintAsNumber BigintAs = "number"
+	// BigintAsString writes them as JSON strings.
+	BigintAsString BigintAs = "string"
+)
+
+// Reactive is one served table.
+type Reactive struct {
+	Table TableName
+	// Channel is the name that clients subscribe to; no two tables share one.
+	Channel string
+	// Scopes are the columns by which clients may subscribe; nil means the foreign-key and primary-key columns.
+	Scopes  []string
+	Columns Columns
+}
+
+// Columns selects the columns that clients see.
+type Columns struct {
+	// Exclude never reaches a client, and holds no column of Scopes.
+	Exclude []string
+}
+
+// Secret is text that is printed as (hidden), by fmt, by encoders and by loggers alike.
+type Secret string
+
+const hidden = "(hidden)"
+
+// Reveal returns the text itself.
+func (s Secret) Reveal() string { return string(s) }
+
+func (s Secret) String() string { return hidden }
+
+// GoString keeps the text out of %#v.
+func (s Secret) GoString() string { return hidden }
+
+// MarshalText keeps the text out of JSON and YAML.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// String gives every setting in one line, for the log; secrets are hidden.
+func (c *Config) String() string {
+	var b strings.Builder
+	for _, s := range settings() {
+		fmt.Fprintf(&b, "%s=%s ", s.key, s.show(c))
+	}
+	if c.Reactive == nil {
+		b.WriteString("reactive=all")
+	} else {
+		fmt.Fprintf(&b, "reactive=%v", c.Reactive)
+	}
+	return b.String()
+}
+
+// Example returns a reactive.yaml with every key, its default and what it means.
+func Example() string { return example }
+
+//go:embed reactive.example.yaml
+var example string

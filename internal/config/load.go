@@ -1,0 +1,102 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// defaultFile is read when there is no --config, if it exists.
+const defaultFile = "reactive.yaml"
+
+// Flags returns a flag for every setting and --config. They read no environment and check nothing: Load does both, so
+// that a bad value is reported in the same way wherever it comes from.
+func Flags() []cli.Flag {
+	flags := []cli.Flag{&cli.StringFlag{Name: "config", Value: defaultFile,
+		Usage: "configuration `FILE`; the default one may be absent [$REACTIVE_CONFIG]"}}
+	for _, s := range settings() {
+		usage := s.usage + " [$" + strings.Join(s.env(), ", $") + "]"
+		switch s.kind {
+		case kindBoolean:
+			flags = append(flags, &cli.BoolFlag{Name: s.flag(), Usage: usage})
+		case kindList:
+			flags = append(flags, &cli.StringSliceFlag{Name: s.flag(), Usage: usage})
+		default:
+			flags = append(flags, &cli.StringFlag{Name: s.flag(), Usage: usage, Value: s.fallback})
+		}
+	}
+	return flags
+}
+
+// Load reads the configuration of a command that has Flags. The error is an *Error with everything that is wrong. A
+// value in the file that a flag or the environment overrides is not looked at.
+func Load(c *cli.Context) (*Config, error) {
+	d, err := open(c)
+	if err != nil {
+		return nil, err
+	}
+	return resolve(d, func(s setting) (string, []string) { return outside(c, s) })
+}
+
+// open reads the file that was named, or the default one.
+func open(c *cli.Context) (*document, error) {
+	file, named := os.LookupEnv("REACTIVE_CONFIG")
+	if c.IsSet("config") {
+		file, named = c.String("config"), true
+	}
+	if !named {
+		file = defaultFile
+	}
+	content, err := os.ReadFile(file)
+	switch {
+	case err != nil && !named && errors.Is(err, fs.ErrNotExist):
+		// Everything may come from flags and the environment.
+	case err != nil:
+		cause := err
+		if pathError, ok := errors.AsType[*fs.PathError](err); ok {
+			cause = pathError.Err
+		}
+		return nil, NewError(Problem{File: file, Key: "config", Problem: "cannot be read: " + cause.Error(),
+			Fix: "give --config or REACTIVE_CONFIG the path of a file that this process may read"})
+	}
+	return parse(file, content, os.LookupEnv), nil
+}
+
+// outside finds a setting in the flags or else in the environment: the name that gave it, and its text, or for a list
+// its texts. The name is empty when nobody gave it.
+func outside(c *cli.Context, s setting) (name string, texts []string) {
+	if flag := s.flag(); c.IsSet(flag) {
+		switch s.kind {
+		case kindBoolean:
+			return "--" + flag, []string{strconv.FormatBool(c.Bool(flag))}
+		case kindList:
+			return "--" + flag, elements(strings.Join(c.StringSlice(flag), ","))
+		default:
+			return "--" + flag, []string{c.String(flag)}
+		}
+	}
+	for _, name := range s.env() {
+		if text, set := os.LookupEnv(name); set && s.kind == kindList {
+			return name, elements(text)
+		} else if set {
+			return name, []string{text}
+		}
+	}
+	return "", nil
+}
+
+// elements splits a list that was written with commas; the empty text is the empty list.
+func elements(text string) []string {
+	if text == "" {
+		return nil
+	}
+	list := strings.Split(text, ",")
+	for i := range list {
+		list[i] = strings.TrimSpace(list[i])
+	}
+	return list
+}

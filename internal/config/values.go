@@ -1,0 +1,107 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Each function here understands one text. A mistake's fix has to suit the empty text too.
+
+func trueOrFalse(text string) (bool, *mistake) {
+	switch text {
+	case "true", "false":
+		return text == "true", nil
+	}
+	return false, &mistake{problem: "is neither true nor false", fix: "write true or false"}
+}
+
+// oneOf accepts one of a few words.
+func oneOf[T comparable](words ...T) func(string) (T, *mistake) {
+	return func(text string) (T, *mistake) {
+		names := make([]string, len(words))
+		for i, word := range words {
+			if names[i] = fmt.Sprint(word); names[i] == text {
+				return word, nil
+			}
+		}
+		m := &mistake{
+			problem: "is not one of " + strings.Join(names, ", "),
+			fix:     "write " + strings.Join(names, " or "),
+		}
+		if name, ok := nearest(text, names); ok {
+			m.exactFix = "write " + name
+		}
+		var none T
+		return none, m
+	}
+}
+
+// count is how many of something there may be.
+func count(text string) (int, *mistake) {
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil || n == 0 {
+		return 0, &mistake{
+			problem: fmt.Sprintf("is not a whole number from 1 to %d", math.MaxInt32),
+			fix:     "write digits only, for example 10000",
+		}
+	}
+	return int(n), nil
+}
+
+// size is a number of bytes: 65536, 64KiB, 16MiB or 1GiB.
+func size(text string) (int, *mistake) {
+	const fix = "write bytes, or a size such as 64KiB, 16MiB or 1GiB"
+	digits := strings.TrimRight(text, "kKmMgGiIbB ")
+	n, err := strconv.ParseUint(digits, 10, 64)
+	unit, shift, known := "", 0, true
+	switch strings.ToUpper(strings.TrimSpace(text[len(digits):])) {
+	case "", "B":
+	case "K", "KB", "KIB":
+		unit, shift = "KiB", 10
+	case "M", "MB", "MIB":
+		unit, shift = "MiB", 20
+	case "G", "GB", "GIB":
+		unit, shift = "GiB", 30
+	default:
+		known = false
+	}
+	switch {
+	case err != nil || !known:
+		return 0, &mistake{problem: "is not a size", fix: fix}
+	case digits+unit != text:
+		return 0, &mistake{problem: "is not written like a size", fix: fix, exactFix: "write " + digits + unit}
+	case n == 0:
+		return 0, &mistake{problem: "is less than one byte", fix: fix}
+	case n > math.MaxInt>>shift:
+		return 0, &mistake{problem: "is more than a machine can hold", fix: fix}
+	}
+	return int(n) << shift, nil
+}
+
+func duration(text string) (time.Duration, *mistake) {
+	const fix = "write a duration such as 500ms, 10s or 2m"
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		m := &mistake{problem: "is not a duration", fix: fix}
+		if _, err := strconv.ParseUint(text, 10, 32); err == nil {
+			m.problem, m.exactFix = "has no unit", "write "+text+"s"
+		}
+		return 0, m
+	}
+	if d < time.Millisecond {
+		return 0, &mistake{problem: "is shorter than 1ms", fix: fix}
+	}
+	return d, nil
+}
+
+// drainDuration leaves a second of the ten that an orchestrator waits before it kills the process.
+func drainDuration(text string) (time.Duration, *mistake) {
+	d, m := duration(text)
+	if m == nil && d > 9*time.Second {
+		return 0, &mistake{problem: "is longer than 9s, and the process has to be gone within 10s", fix: "write at most 9s"}
+	}
+	return d, m
+}

@@ -95,7 +95,7 @@ func (d *document) mapping(path string, node ast.Node, keys []key) {
 			d.fail(path, at, "a key is not plain text", "write one of "+strings.Join(names, ", "))
 		case i < 0:
 			fix := "write one of " + strings.Join(names, ", ")
-			if known, ok := nearest(name, names); ok {
+			if known, ok := Nearest(name, names); ok {
 				fix = fmt.Sprintf("write %q", known)
 			}
 			d.fail(join(path, name), at, "unknown key "+quote(name), fix)

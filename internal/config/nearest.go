@@ -6,9 +6,9 @@ import (
 	"github.com/xrash/smetrics"
 )
 
-// nearest finds the name that was probably meant: written in another case, with dashes, cut short, or with about one
-// letter in three wrong.
-func nearest(word string, names []string) (string, bool) {
+// Nearest finds the name that was probably meant: written in another case, with dashes, cut short, or with about one
+// letter in three wrong. It is for the Fix of a Problem, and returns false when no name is near.
+func Nearest(word string, names []string) (string, bool) {
 	letters := strings.NewReplacer("-", "", "_", "")
 	reduce := func(s string) string { return strings.ToLower(letters.Replace(s)) }
 	word = reduce(word)

@@ -31,7 +31,7 @@ func oneOf[T comparable](words ...T) func(string) (T, *mistake) {
 			problem: "is not one of " + strings.Join(names, ", "),
 			fix:     "write " + strings.Join(names, " or "),
 		}
-		if name, ok := nearest(text, names); ok {
+		if name, ok := Nearest(text, names); ok {
 			m.exactFix = "write " + name
 		}
 		var none T

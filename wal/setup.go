@@ -52,6 +52,9 @@ func (s *Server) Inspect(ctx context.Context) (*Facts, error) {
 	return facts, nil
 }
 
+// SlotFacts reads the slot alone; nil where there is none.
+func (s *Server) SlotFacts(ctx context.Context) (*SlotFacts, error) { return readSlot(ctx, s.Pool, s.Slot) }
+
 type backend struct{ *pgx.Conn }
 
 func (b backend) BackendPID() uint32 { return b.PgConn().PID() }

@@ -45,7 +45,7 @@ func NewSource(server *Server, url string, want Wanted, tracker *cdc.Tracker, ch
 }
 
 // Stats may be called from any goroutine.
-func (s *Source) Stats() Stats { return s.stats.snapshot(time.Now()) }
+func (s *Source) Stats() Stats { return s.stats.snapshot(time.Now(), s.tracker.Ack()) }
 
 const (
 	minBackoff = 200 * time.Millisecond

@@ -30,8 +30,8 @@ type Stats struct {
 	Connects     uint64        // replication connections that began to stream
 	ServerEnd    cdc.LSN       // end of the server's log, as far as it told
 	Acked        cdc.LSN       // last position acknowledged to the server
-	LagBytes     uint64        // log between the two
-	Lag          time.Duration // age of the last received commit while log is left to be acknowledged, otherwise 0
+	LagBytes     uint64        // log between ServerEnd and what was delivered
+	Lag          time.Duration // age of the last received commit while there is such log, otherwise 0
 }
 
 // sourceStats is written by the goroutine that streams and read from any.
@@ -56,13 +56,13 @@ func (s *sourceStats) caughtUp(ack cdc.LSN) {
 	}
 }
 
-func (s *sourceStats) snapshot(now time.Time) Stats {
+func (s *sourceStats) snapshot(now time.Time, delivered cdc.LSN) Stats {
 	v := Stats{
 		State: State(s.state.Load()), Transactions: s.transactions.Load(), Changes: s.changes.Load(),
 		Connects: s.connects.Load(), ServerEnd: cdc.LSN(s.serverEnd.Load()), Acked: cdc.LSN(s.acked.Load()),
 	}
-	if v.ServerEnd > v.Acked {
-		v.LagBytes = uint64(v.ServerEnd - v.Acked)
+	if v.ServerEnd > delivered {
+		v.LagBytes = uint64(v.ServerEnd - delivered)
 		if commit := s.lastCommit.Load(); commit > 0 {
 			v.Lag = max(0, now.Sub(time.Unix(0, commit)))
 		}

@@ -42,11 +42,23 @@ func Load(c *cli.Context) (*Config, error) {
 	return resolve(d, func(s setting) (string, []string) { return outside(c, s) })
 }
 
+// LoadWith is Load for a program that brings its own database and its own file: content stands in for the file, name for
+// the file's path in errors, and database is the connection string whatever else says so.
+func LoadWith(c *cli.Context, name string, content []byte, database Secret) (*Config, error) {
+	d := parse(name, content, os.LookupEnv)
+	return resolve(d, func(s setting) (string, []string) {
+		if s.secret {
+			return "the database", []string{database.Reveal()}
+		}
+		return outside(c, s)
+	})
+}
+
 // open reads the file that was named, or the default one.
 func open(c *cli.Context) (*document, error) {
 	file, named := os.LookupEnv("REACTIVE_CONFIG")
-	if c.IsSet("config") {
-		file, named = c.String("config"), true
+	if at := setAt(c, "config"); at != nil {
+		file, named = at.String("config"), true
 	}
 	if !named {
 		file = defaultFile
@@ -69,7 +81,8 @@ func open(c *cli.Context) (*document, error) {
 // outside finds a setting in the flags or else in the environment: the name that gave it, and its text, or for a list
 // its texts. The name is empty when nobody gave it.
 func outside(c *cli.Context, s setting) (name string, texts []string) {
-	if flag := s.flag(); c.IsSet(flag) {
+	flag := s.flag()
+	if c := setAt(c, flag); c != nil {
 		switch s.kind {
 		case kindBoolean:
 			return "--" + flag, []string{strconv.FormatBool(c.Bool(flag))}
@@ -87,6 +100,17 @@ func outside(c *cli.Context, s setting) (name string, texts []string) {
 		}
 	}
 	return "", nil
+}
+
+// setAt returns the innermost of the commands on the line that was given the flag, or nil: a flag may stand before or
+// behind a subcommand's name.
+func setAt(c *cli.Context, flag string) *cli.Context {
+	for _, command := range c.Lineage() {
+		if command.IsSet(flag) {
+			return command
+		}
+	}
+	return nil
 }
 
 // elements splits a list that was written with commas; the empty text is the empty list.

@@ -1,0 +1,198 @@
+package app
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgtype"
+	"go.uber.org/zap"
+
+	"github.com/reactive-gw/reactive-gw/fanout"
+	"github.com/reactive-gw/reactive-gw/internal/config"
+	"github.com/reactive-gw/reactive-gw/wal"
+)
+
+// served is what the configuration means in this database.
+type served struct {
+	channels []fanout.Channel
+	wanted   []wal.WantedTable
+}
+
+// resolve looks the configured tables and columns up in the catalog. What is not there is a *config.Error with the place
+// in the file.
+func resolve(cfg *config.Config, facts *wal.Facts, log *zap.Logger) (*served, error) {
+	if cfg.Reactive == nil {
+		return everyTable(facts, log), nil
+	}
+	r := &resolver{cfg: cfg, facts: facts, served: &served{}}
+	for i := range cfg.Reactive {
+		r.entry(i)
+	}
+	if err := config.NewError(r.problems...); err != nil {
+		return nil, err
+	}
+	return r.served, nil
+}
+
+// everyTable is what an absent reactive section stands for: each table of the publication, by its foreign-key and
+// primary-key columns, under its own name, or with its schema where two tables share one.
+func everyTable(facts *wal.Facts, log *zap.Logger) *served {
+	s := &served{}
+	tables := facts.Candidates()
+	named := map[string]int{}
+	for _, t := range tables {
+		named[t.Name]++
+	}
+	for _, t := range tables {
+		scopes := defaultScopes(t)
+		if len(scopes) == 0 {
+			log.Warn("table is not served: none of its key columns can be a scope", zap.Stringer("table", t.TableName))
+			continue
+		}
+		name := t.Name
+		if named[name] > 1 {
+			name = t.String()
+		}
+		s.add(name, t, scopes, nil)
+	}
+	return s
+}
+
+func (s *served) add(name string, t *wal.TableInfo, scopes []fanout.Scope, exclude []string) {
+	s.channels = append(s.channels, fanout.Channel{Name: name, Schema: t.Schema, Table: t.Name, Scopes: scopes, Exclude: exclude})
+	var columns []string
+	for _, scope := range scopes {
+		columns = append(columns, scope.Column)
+	}
+	for i := range s.wanted {
+		if s.wanted[i].TableName == t.TableName {
+			s.wanted[i].Scopes = append(s.wanted[i].Scopes, columns...)
+			return
+		}
+	}
+	s.wanted = append(s.wanted, wal.WantedTable{TableInfo: t, Scopes: columns})
+}
+
+// defaultScopes are the foreign-key and primary-key columns whose types can be scopes.
+func defaultScopes(t *wal.TableInfo) []fanout.Scope {
+	var scopes []fanout.Scope
+	for _, name := range slices.Compact(slices.Concat(t.ForeignKeys, t.PrimaryKey)) {
+		column := t.Column(name)
+		kind, ok := scopeType(column)
+		known := slices.ContainsFunc(scopes, func(s fanout.Scope) bool { return s.Column == name })
+		if ok && !known {
+			scopes = append(scopes, fanout.Scope{Column: name, Type: kind, TypeOID: column.TypeOID})
+		}
+	}
+	return scopes
+}
+
+// scopeType says how values of a column are compared, and false where equality is not that of the printed text.
+func scopeType(c *wal.ColumnInfo) (fanout.ScopeType, bool) {
+	if c.Kind == 'e' {
+		return fanout.Text, true
+	}
+	switch c.BaseOID {
+	case pgtype.Int2OID:
+		return fanout.Int2, true
+	case pgtype.Int4OID:
+		return fanout.Int4, true
+	case pgtype.Int8OID:
+		return fanout.Int8, true
+	case pgtype.UUIDOID:
+		return fanout.UUID, true
+	case pgtype.BoolOID:
+		return fanout.Bool, true
+	case pgtype.TextOID, pgtype.VarcharOID:
+		return fanout.Text, c.Deterministic
+	}
+	return 0, false
+}
+
+// resolver gathers every problem of the section before it gives up.
+type resolver struct {
+	cfg      *config.Config
+	facts    *wal.Facts
+	served   *served
+	problems []config.Problem
+}
+
+func (r *resolver) problem(path, fix, format string, args ...any) {
+	r.problems = append(r.problems, r.cfg.Problem(path, fmt.Sprintf(format, args...), fix))
+}
+
+func (r *resolver) entry(i int) {
+	entry, path := r.cfg.Reactive[i], fmt.Sprintf("reactive[%d]", i)
+	at := slices.IndexFunc(r.facts.Tables, func(t *wal.TableInfo) bool {
+		return t.Schema == entry.Table.Schema && t.Name == entry.Table.Name
+	})
+	if at < 0 {
+		var names []string
+		for _, t := range r.facts.Tables {
+			names = append(names, t.String())
+		}
+		r.problem(path+".table", insteadOf(entry.Table.Schema+"."+entry.Table.Name, names), "there is no table %s", entry.Table)
+		return
+	}
+	t := r.facts.Tables[at]
+	scopes := r.scopes(entry, t, path)
+	for j, name := range entry.Columns.Exclude {
+		switch place := fmt.Sprintf("%s.columns.exclude[%d]", path, j); {
+		case t.Column(name) == nil:
+			r.problem(place, insteadOf(name, columnNames(t)), "table %s has no column %s", t, name)
+		case slices.Contains(t.PrimaryKey, name):
+			r.problem(place, "leave it in: clients tell rows apart by it", "column %s is part of the primary key", name)
+		}
+	}
+	r.served.add(entry.Channel, t, scopes, entry.Columns.Exclude)
+}
+
+func (r *resolver) scopes(entry config.Reactive, t *wal.TableInfo, path string) []fanout.Scope {
+	if entry.Scopes == nil {
+		scopes := defaultScopes(t)
+		if len(scopes) == 0 {
+			r.problem(path, "name the columns in scopes", "table %s has no key column that can be a scope", t)
+		}
+		return scopes
+	}
+	var scopes []fanout.Scope
+	for j, name := range entry.Scopes {
+		place, column := fmt.Sprintf("%s.scopes[%d]", path, j), t.Column(name)
+		if column == nil {
+			r.problem(place, insteadOf(name, columnNames(t)), "table %s has no column %s", t, name)
+			continue
+		}
+		kind, ok := scopeType(column)
+		if !ok {
+			r.problem(place, "use a column of type smallint, integer, bigint, uuid, boolean, text, varchar or an enum",
+				"column %s is %s, whose values cannot be compared by their text", name, column.TypeName)
+			continue
+		}
+		scopes = append(scopes, fanout.Scope{Column: name, Type: kind, TypeOID: column.TypeOID})
+	}
+	return scopes
+}
+
+func columnNames(t *wal.TableInfo) []string {
+	names := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		names[i] = c.Name
+	}
+	return names
+}
+
+// insteadOf says what to write: the nearest name, or what there is to choose from.
+func insteadOf(name string, known []string) string {
+	if best, ok := config.Nearest(name, known); ok {
+		return fmt.Sprintf("write %s", best)
+	}
+	const most = 12
+	if len(known) == 0 {
+		return "create it first"
+	}
+	if len(known) > most {
+		known = append(slices.Clone(known[:most]), "...")
+	}
+	return "write one of " + strings.Join(known, ", ")
+}

@@ -1,0 +1,135 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime/debug"
+
+	"github.com/urfave/cli/v2"
+	"go.uber.org/zap"
+
+	"github.com/reactive-gw/reactive-gw/internal/config"
+	"github.com/reactive-gw/reactive-gw/internal/tail"
+)
+
+// exitUsage is the exit code for a command line or configuration that has to be written differently; any other failure
+// is 1.
+const exitUsage = 2
+
+// Run executes the command line and returns the exit code. It returns when ctx has ended and everything is taken down.
+func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	err := commands(stdout, stderr).RunContext(ctx, args)
+	if err == nil {
+		return 0
+	}
+	if !errors.Is(err, errUnhealthy) {
+		fmt.Fprintf(stderr, "reactive-gw: %v\n", err)
+	}
+	var coded cli.ExitCoder
+	if errors.As(err, &coded) {
+		return coded.ExitCode()
+	}
+	return 1
+}
+
+func commands(stdout, stderr io.Writer) *cli.App {
+	configured := func(action func(context.Context, *config.Config) error) cli.ActionFunc {
+		return func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usage("unknown argument %q: see reactive-gw --help", c.Args().First())
+			}
+			cfg, err := config.Load(c)
+			if err != nil {
+				return err
+			}
+			return action(c.Context, cfg)
+		}
+	}
+	return &cli.App{
+		Name:            "reactive-gw",
+		Usage:           "pushes the row changes of a PostgreSQL primary to browsers, live",
+		Description:     "Without a command it serves: it reads the slot and answers WebSocket clients.",
+		HideVersion:     true,
+		HideHelpCommand: true,
+		Writer:          stdout,
+		ErrWriter:       stderr,
+		ExitErrHandler:  func(*cli.Context, error) {}, // Run prints and decides the code
+		OnUsageError:    func(_ *cli.Context, err error, _ bool) error { return usage("%v: see reactive-gw --help", err) },
+		Flags:           config.Flags(),
+		Action: configured(func(ctx context.Context, cfg *config.Config) error {
+			log := newLogger(stderr, cfg.LogLevel)
+			defer flush(log)
+			return (&server{cfg: cfg, log: log}).serve(ctx)
+		}),
+		Commands: []*cli.Command{
+			demoCommand(stdout, stderr),
+			{
+				Name: "migrate", Usage: "apply or list the gateway's own objects in schema mtbreactive",
+				Subcommands: []*cli.Command{
+					{Name: "up", Usage: "apply what is pending", Flags: config.Flags(),
+						Action: configured(func(ctx context.Context, cfg *config.Config) error { return migrateUp(ctx, cfg, stdout) })},
+					{Name: "status", Usage: "list the migrations", Flags: config.Flags(),
+						Action: configured(func(ctx context.Context, cfg *config.Config) error { return migrateStatus(ctx, cfg, stdout) })},
+				},
+				Action: func(*cli.Context) error { return usage("write migrate up or migrate status") },
+			},
+			{
+				Name: "doctor", Usage: "check all that can be wrong in the database, and print the SQL that mends it", Flags: config.Flags(),
+				Action: configured(func(ctx context.Context, cfg *config.Config) error { return doctor(ctx, cfg, stdout) }),
+			},
+			{
+				Name: "tail", Usage: "subscribe and print frames", ArgsUsage: "CHANNEL COLUMN=VALUE",
+				Flags: []cli.Flag{&cli.StringFlag{Name: "url", Value: "ws://127.0.0.1:8080/ws", Usage: "the gateway's `URL`"}},
+				Action: func(c *cli.Context) error {
+					if c.NArg() != 2 {
+						return usage("write tail CHANNEL COLUMN=VALUE, for example tail message conversation_id=42")
+					}
+					return tail.Run(c.Context, tail.Options{URL: c.String("url"), Channel: c.Args().Get(0), Scope: c.Args().Get(1), Out: stdout})
+				},
+			},
+			{
+				Name: "version", Usage: "print the version",
+				Action: func(*cli.Context) error { fmt.Fprintln(stdout, "reactive-gw", Version()); return nil },
+			},
+		},
+	}
+}
+
+func usage(format string, args ...any) error {
+	return cli.Exit(fmt.Sprintf(format, args...), exitUsage)
+}
+
+// Version is the module's version, and the commit where the build knows it.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	version := info.Main.Version
+	if version == "" {
+		version = "(devel)"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			version += " " + s.Value
+		}
+	}
+	return version
+}
+
+func flush(log *zap.Logger) { _ = log.Sync() }
+
+// hostPort makes an address that a person can open of one that was listened on.
+func hostPort(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

@@ -1,0 +1,321 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/reactive-gw/reactive-gw/cdc"
+	"github.com/reactive-gw/reactive-gw/fanout"
+	"github.com/reactive-gw/reactive-gw/gateway"
+	"github.com/reactive-gw/reactive-gw/internal/config"
+	"github.com/reactive-gw/reactive-gw/internal/metrics"
+	"github.com/reactive-gw/reactive-gw/wal"
+	"github.com/reactive-gw/reactive-gw/wal/values"
+)
+
+const (
+	handoffBytes    = 64 << 20
+	checkpointEvery = 5 * time.Second
+	retainedEvery   = 10 * time.Second
+	pingTimeout     = 10 * time.Second
+	headerTimeout   = 10 * time.Second
+	maxHeaderBytes  = 32 << 10
+	lastRequests    = time.Second // what plain HTTP requests get to finish at the end
+	databaseRetry   = time.Second
+)
+
+// server is one serving gateway with all that it consists of.
+type server struct {
+	cfg *config.Config
+	log *zap.Logger
+	// handler answers on the public listener for every path but the WebSocket's; nil is 404.
+	handler http.Handler
+	// onListening, if not nil, is called when clients can connect.
+	onListening func()
+
+	public, admin net.Listener // admin may be nil
+	database      *wal.Server
+	// running is set once the gateway serves; until then the admin listener says "starting".
+	running  atomic.Pointer[parts]
+	draining atomic.Bool
+}
+
+// parts are what exists only after the database was found and set up.
+type parts struct {
+	source   *wal.Source
+	hub      *fanout.Hub
+	gateway  *gateway.Gateway
+	pipeline *cdc.Pipeline
+	retained atomic.Int64
+}
+
+// serve runs the gateway until ctx ends, which is no error, or until something fails that no retry mends. After ctx's end
+// it drains: clients are sent away, what was received is delivered and acknowledged.
+func (s *server) serve(ctx context.Context) error {
+	if err := s.listen(ctx); err != nil {
+		return err
+	}
+	defer s.public.Close()
+	// Both outlive ctx: clients get their changes, and operators their answers, while connections drain.
+	late, stopLate := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLate()
+	g, ctx := errgroup.WithContext(ctx)
+	if s.admin != nil {
+		g.Go(func() error { return s.serveHTTP(late, s.admin, s.adminHandler()) })
+	}
+	g.Go(func() error {
+		defer stopLate()
+		return s.work(ctx, late)
+	})
+	return g.Wait()
+}
+
+// listen takes the addresses first: that one is in use is better known before the database is touched.
+func (s *server) listen(ctx context.Context) error {
+	var listen net.ListenConfig
+	var err error
+	if s.public, err = listen.Listen(ctx, "tcp", s.cfg.Listen); err != nil {
+		return fmt.Errorf("listen for clients: %w", err)
+	}
+	if s.cfg.Admin == "" {
+		return nil
+	}
+	if s.admin, err = listen.Listen(ctx, "tcp", s.cfg.Admin); err != nil {
+		s.public.Close()
+		return fmt.Errorf("listen for operators: %w", err)
+	}
+	return nil
+}
+
+// work sets up the database, serves clients until ctx ends, and takes everything down in order. late ends after it.
+func (s *server) work(ctx, late context.Context) error {
+	pool, err := wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal())
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	s.database = &wal.Server{
+		Pool: pool, Slot: s.cfg.Slot, Publication: s.cfg.Publication, Mode: wal.SetupMode(s.cfg.Setup), Log: s.log.Named("wal"),
+	}
+	p, err := s.prepare(ctx)
+	if err != nil || p == nil {
+		return err
+	}
+	s.running.Store(p)
+
+	s.log.Info("serving", zap.String("clients", "ws://"+hostPort(s.public.Addr())+s.cfg.Path), zap.String("operators", s.adminURL()))
+	if s.onListening != nil {
+		s.onListening()
+	}
+	streaming, stopStreaming := context.WithCancel(late)
+	defer stopStreaming()
+	g, failed := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.pipeline.Run(streaming) })
+	g.Go(func() error { return s.serveHTTP(streaming, s.public, s.publicHandler(p)) })
+	g.Go(func() error { s.watchRetained(streaming, p); return nil })
+	g.Go(func() error {
+		<-failed.Done()
+		s.draining.Store(true)
+		s.log.Info("draining", zap.Int("connections", p.gateway.Stats().Connections))
+		drain, cancel := context.WithTimeout(late, s.cfg.DrainTimeout)
+		defer cancel()
+		p.gateway.Drain(drain)
+		stopStreaming()
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	s.log.Info("stopped", zap.Stringer("acknowledged", p.source.Stats().Acked))
+	return nil
+}
+
+func (s *server) adminURL() string {
+	if s.admin == nil {
+		return "none"
+	}
+	return "http://" + hostPort(s.admin.Addr())
+}
+
+// prepare inspects and sets up the database, and puts the parts together. It waits for a server that does not answer.
+// Without an error and without parts, ctx has ended.
+func (s *server) prepare(ctx context.Context) (*parts, error) {
+	for {
+		p, err := s.tryPrepare(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil, nil
+		case err == nil || !wal.Temporary(err) || isConfigError(err):
+			return p, err
+		}
+		s.log.Warn("the database does not answer: trying again", zap.Error(err))
+		select {
+		case <-time.After(databaseRetry):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func isConfigError(err error) bool {
+	var e *config.Error
+	return errors.As(err, &e)
+}
+
+func (s *server) tryPrepare(ctx context.Context) (*parts, error) {
+	facts, err := s.database.Inspect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tables, err := resolve(s.cfg, facts, s.log)
+	if err != nil {
+		return nil, err
+	}
+	want := wal.Wanted{Slot: s.cfg.Slot, Publication: s.cfg.Publication, Tables: tables.wanted}
+	for _, f := range facts.Findings(want) {
+		if f.Level == wal.Warn {
+			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
+		}
+	}
+	if _, err := s.database.Ensure(ctx, facts, want); err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, s.database, s.log); err != nil {
+		return nil, err
+	}
+	p := &parts{}
+	p.retained.Store(-1)
+	if p.hub, err = fanout.NewHub(tables.channels, s.cfg.QueueBytes, s.log.Named("fanout")); err != nil {
+		return nil, err
+	}
+	types := values.NewCatalog(values.Options{BigintAsString: s.cfg.BigintAs == config.BigintAsString})
+	tracker := &cdc.Tracker{}
+	checkpoints := &wal.Checkpoints{Pool: s.database.Pool, Slot: s.cfg.Slot}
+	p.source = wal.NewSource(s.database, s.cfg.DatabaseURL.Reveal(), want, tracker, checkpoints, types)
+	p.pipeline = &cdc.Pipeline{
+		Source: p.source, Sink: p.hub, Tracker: tracker, Checkpoints: checkpoints, CheckpointEvery: checkpointEvery,
+		HandoffBytes:      handoffBytes,
+		OnCheckpointError: func(err error) { s.log.Warn("checkpoint", zap.Error(err)) },
+	}
+	var wasLive atomic.Bool
+	p.gateway = gateway.New(gateway.Options{
+		Hub: p.hub, Log: s.log.Named("gateway"), AllowedOrigins: s.cfg.AllowedOrigins,
+		MaxConnections: s.cfg.MaxConnections, MaxSubscriptions: s.cfg.MaxSubscriptions,
+		PingInterval: s.cfg.PingInterval, PingTimeout: pingTimeout, WriteTimeout: s.cfg.WriteTimeout,
+		// A connection that is lost comes back and brings what was missed. One that was never there may be waiting
+		// for another gateway to give up the slot, whose changes will not come here.
+		Serving: func() bool {
+			state := p.source.Stats().State
+			if state == wal.Live {
+				wasLive.Store(true)
+			}
+			return wasLive.Load() && state != wal.Standby
+		},
+	})
+	for _, ch := range tables.channels {
+		s.log.Info("channel", zap.String("name", ch.Name), zap.String("table", ch.Schema+"."+ch.Table), zap.Strings("scopes", scopeNames(ch)))
+	}
+	return p, nil
+}
+
+func scopeNames(ch fanout.Channel) []string {
+	var names []string
+	for _, scope := range ch.Scopes {
+		names = append(names, scope.Column)
+	}
+	return names
+}
+
+func (s *server) publicHandler(p *parts) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(s.cfg.Path, p.gateway)
+	if s.handler != nil {
+		mux.Handle("/", s.handler)
+	}
+	return mux
+}
+
+// serveHTTP serves a listener until ctx ends.
+func (s *server) serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	httpServer := &http.Server{
+		Handler: handler, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: zap.NewStdLog(s.log.Named("http")),
+	}
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastRequests)
+		defer cancel()
+		if httpServer.Shutdown(ctx) != nil {
+			httpServer.Close()
+		}
+	})
+	err := httpServer.Serve(listener)
+	if !stop() {
+		<-stopped
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve %s: %w", listener.Addr(), err)
+}
+
+// watchRetained keeps the figure of how much log the slot holds back. Asking for it on every scrape would make the
+// metrics depend on the database.
+func (s *server) watchRetained(ctx context.Context, p *parts) {
+	ticker := time.NewTicker(retainedEvery)
+	defer ticker.Stop()
+	for {
+		retained := int64(-1)
+		if slot, err := s.database.SlotFacts(ctx); err == nil && slot != nil {
+			retained = slot.Retained
+		}
+		p.retained.Store(retained)
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *server) adminHandler() http.Handler {
+	return gateway.Admin{
+		Ready: s.ready, Status: s.status, Profiling: s.cfg.Pprof,
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.metrics().ServeHTTP(w, r) }),
+	}.Handler()
+}
+
+// ready is true only while the stream is live and past the place where the server was when it connected.
+func (s *server) ready() (bool, string) {
+	p := s.running.Load()
+	if s.draining.Load() {
+		return false, "draining"
+	}
+	if p == nil {
+		return false, "starting"
+	}
+	state := p.source.Stats().State
+	return state == wal.Live, state.String()
+}
+
+// metrics are empty but for the process's own until the gateway serves.
+func (s *server) metrics() http.Handler {
+	sources := metrics.Sources{
+		Version:  Version(),
+		Source:   func() wal.Stats { return wal.Stats{} },
+		Hub:      func() fanout.Stats { return fanout.Stats{} },
+		Gateway:  func() gateway.Stats { return gateway.Stats{} },
+		Retained: func() int64 { return -1 },
+	}
+	if p := s.running.Load(); p != nil {
+		sources.Source, sources.Hub, sources.Gateway, sources.Retained = p.source.Stats, p.hub.Stats, p.gateway.Stats, p.retained.Load
+	}
+	return metrics.Handler(sources)
+}

@@ -1,0 +1,108 @@
+// Package metrics shows the process's figures to Prometheus. It pulls them when it is asked, so that nothing that works
+// for clients pays for it. It must not change anything.
+package metrics
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/reactive-gw/reactive-gw/fanout"
+	"github.com/reactive-gw/reactive-gw/gateway"
+	"github.com/reactive-gw/reactive-gw/wal"
+)
+
+// Sources are where the figures come from. The functions are called from any goroutine.
+type Sources struct {
+	Source  func() wal.Stats
+	Hub     func() fanout.Stats
+	Gateway func() gateway.Stats
+	// Retained is the log that the slot holds back, in bytes, as last seen; negative while it is not known.
+	Retained func() int64
+	Version  string
+}
+
+// Handler serves the figures in Prometheus's text format, with those of the Go runtime and the process.
+func Handler(s Sources) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		newCollector(s),
+	)
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+}
+
+// figure is one metric: its description and how to read it from a moment's view.
+type figure struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	read func(*moment) float64
+}
+
+// moment is what all figures of one scrape are read from.
+type moment struct {
+	source   wal.Stats
+	hub      fanout.Stats
+	gateway  gateway.Stats
+	retained int64
+}
+
+type collector struct {
+	sources Sources
+	figures []figure
+}
+
+func newCollector(s Sources) *collector {
+	c := &collector{sources: s}
+	add := func(kind prometheus.ValueType, name, help string, labels prometheus.Labels, read func(*moment) float64) {
+		c.figures = append(c.figures, figure{prometheus.NewDesc("reactive_"+name, help, nil, labels), kind, read})
+	}
+	counter := func(name, help string, read func(*moment) float64) {
+		add(prometheus.CounterValue, name, help, nil, read)
+	}
+	gauge := func(name, help string, read func(*moment) float64) { add(prometheus.GaugeValue, name, help, nil, read) }
+
+	counter("transactions_total", "Transactions received from the slot.", func(m *moment) float64 { return float64(m.source.Transactions) })
+	counter("changes_total", "Row changes received from the slot.", func(m *moment) float64 { return float64(m.source.Changes) })
+	counter("events_total", "Events made of changes that at least one subscription saw.", func(m *moment) float64 { return float64(m.hub.Events) })
+	counter("frames_total", "Change frames put into clients' queues.", func(m *moment) float64 { return float64(m.hub.Frames) })
+	counter("reconnects_total", "Replication connections that began to stream after the first one.", func(m *moment) float64 {
+		return float64(max(m.source.Connects, 1) - 1)
+	})
+	counter("connections_accepted_total", "Client connections accepted.", func(m *moment) float64 { return float64(m.gateway.Accepted) })
+	counter("connections_rejected_total", "Client connections over the limit.", func(m *moment) float64 { return float64(m.gateway.Rejected) })
+	gauge("connections", "Client connections open.", func(m *moment) float64 { return float64(m.gateway.Connections) })
+	gauge("subscriptions", "Subscriptions of all clients.", func(m *moment) float64 { return float64(m.hub.Subscriptions) })
+	gauge("queue_bytes", "Bytes waiting in clients' queues.", func(m *moment) float64 { return float64(m.hub.QueueBytes) })
+	gauge("replication_lag_bytes", "Log between the end of the server's and what was delivered.", func(m *moment) float64 { return float64(m.source.LagBytes) })
+	gauge("replication_lag_seconds", "Age of the last received commit while there is log that was not delivered.", func(m *moment) float64 {
+		return m.source.Lag.Seconds()
+	})
+	gauge("slot_retained_bytes", "Log that the slot holds back on the server; negative while not known.", func(m *moment) float64 { return float64(m.retained) })
+	gauge("live", "1 while the stream is live and past where the server was when it connected.", func(m *moment) float64 {
+		if m.source.State == wal.Live {
+			return 1
+		}
+		return 0
+	})
+	add(prometheus.GaugeValue, "build_info", "The running version.", prometheus.Labels{"version": s.Version}, func(*moment) float64 { return 1 })
+	return c
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, f := range c.figures {
+		ch <- f.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	m := &moment{source: c.sources.Source(), hub: c.sources.Hub(), gateway: c.sources.Gateway(), retained: c.sources.Retained()}
+	for _, f := range c.figures {
+		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.read(m))
+	}
+}

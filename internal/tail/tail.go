@@ -1,0 +1,73 @@
+// Package tail is a WebSocket client for the terminal: it subscribes and prints the frames that come, as they are. It
+// knows the wire protocol and nothing of the gateway.
+package tail
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"nhooyr.io/websocket"
+
+	"github.com/reactive-gw/reactive-gw/protocol"
+)
+
+// Options say where to connect and what to subscribe to.
+type Options struct {
+	URL     string // ws:// or wss://
+	Channel string
+	// Scope is COLUMN=VALUE. The value is sent as a string: the gateway takes "42" and 42 for the same scope.
+	Scope string
+	Out   io.Writer // gets one frame a line
+}
+
+// maxFrame bounds what a gateway may send in one frame: a snapshot is the largest.
+const maxFrame = 64 << 20
+
+// Run prints frames until ctx ends, which is no error, or the connection does.
+func Run(ctx context.Context, o Options) error {
+	column, value, ok := strings.Cut(o.Scope, "=")
+	if !ok || column == "" {
+		return fmt.Errorf("scope %q: write COLUMN=VALUE, for example conversation_id=42", o.Scope)
+	}
+	subscribe, err := json.Marshal(map[string]any{
+		"type": protocol.Subscribe, "channel": o.Channel, "scope": map[string]string{"col": column, "value": value},
+	})
+	if err != nil {
+		return fmt.Errorf("make the subscription: %w", err)
+	}
+	conn, response, err := websocket.Dial(ctx, o.URL, &websocket.DialOptions{Subprotocols: []string{protocol.Subprotocol}})
+	if err != nil {
+		return dialError(o.URL, response, err)
+	}
+	defer conn.CloseNow()
+	conn.SetReadLimit(maxFrame)
+	if err := conn.Write(ctx, websocket.MessageText, subscribe); err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	for {
+		_, frame, err := conn.Read(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if code := websocket.CloseStatus(err); code != -1 {
+			return fmt.Errorf("the gateway closed the connection: %d %s", code, protocol.Close(code).Reason())
+		}
+		if err != nil {
+			return fmt.Errorf("read: %w", err)
+		}
+		if _, err := fmt.Fprintf(o.Out, "%s\n", frame); err != nil {
+			return fmt.Errorf("print: %w", err)
+		}
+	}
+}
+
+func dialError(url string, response *http.Response, err error) error {
+	if response != nil {
+		return fmt.Errorf("connect to %s: the server answered %s: is this the gateway's address and path?", url, response.Status)
+	}
+	return fmt.Errorf("connect to %s: %w", url, err)
+}

@@ -75,7 +75,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer g.running.Done()
-	socket, err := accept(w, r)
+	socket, err := accept(w, r, g.options.WriteTimeout)
 	if err != nil {
 		g.options.Log.Debug("no upgrade", zap.Error(err))
 		return

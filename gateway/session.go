@@ -91,7 +91,7 @@ func (s *session) write(ctx context.Context) {
 			return
 		}
 		for _, frame := range frames {
-			if err := s.socket.write(frame, s.gateway.options.WriteTimeout); err != nil {
+			if err := s.socket.write(frame); err != nil {
 				// A frame is half out: no close frame can follow it.
 				s.gateway.options.Log.Debug("write failed", zap.Error(err))
 				s.socket.abort()

@@ -19,9 +19,22 @@ import (
 // called from any.
 type socket struct {
 	conn *websocket.Conn
-	// raw is the connection beneath. Its deadlines bound a write and a farewell; the library's own way, a context that
-	// expires, costs an allocation and two goroutine switches for every frame.
-	raw net.Conn
+	raw  *boundedConn
+}
+
+// boundedConn is the connection beneath: every write to it, the library's own pongs and close frames included, has to
+// get through within timeout. The library's own way, a context that expires, costs an allocation and two goroutine
+// switches for every frame.
+type boundedConn struct {
+	net.Conn
+	timeout time.Duration
+}
+
+func (c *boundedConn) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
 }
 
 const (
@@ -39,9 +52,9 @@ var (
 )
 
 // accept upgrades a request whose origin was checked. On an error it has answered.
-func accept(w http.ResponseWriter, r *http.Request) (*socket, error) {
-	capture := &hijackCapture{ResponseWriter: w}
-	conn, err := websocket.Accept(capture, r, &websocket.AcceptOptions{
+func accept(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) (*socket, error) {
+	hijacker := &hijacker{ResponseWriter: w, timeout: writeTimeout}
+	conn, err := websocket.Accept(hijacker, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{protocol.Subprotocol},
 		InsecureSkipVerify: true, // originAllowed was stricter: the library compares hosts only
 	})
@@ -49,19 +62,25 @@ func accept(w http.ResponseWriter, r *http.Request) (*socket, error) {
 		return nil, fmt.Errorf("accept: %w", err)
 	}
 	conn.SetReadLimit(maxFrame)
-	return &socket{conn: conn, raw: capture.conn}, nil
+	return &socket{conn: conn, raw: hijacker.conn}, nil
 }
 
-// hijackCapture remembers the connection that the library takes over.
-type hijackCapture struct {
+// hijacker gives the library a boundedConn to take over, and remembers it. It finds the server's connection through
+// whatever middleware has wrapped the ResponseWriter.
+type hijacker struct {
 	http.ResponseWriter
-	conn net.Conn
+	timeout time.Duration
+	conn    *boundedConn
 }
 
-func (h *hijackCapture) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
-	h.conn = conn
-	return conn, rw, err
+	if err != nil {
+		return nil, nil, err
+	}
+	h.conn = &boundedConn{Conn: conn, timeout: h.timeout}
+	rw.Writer.Reset(h.conn)
+	return h.conn, rw, nil
 }
 
 // read returns the next text frame. After errNotText the connection goes on, after any other error it has ended.
@@ -79,11 +98,8 @@ func (s *socket) read() ([]byte, error) {
 	return nil, err
 }
 
-// write sends a text frame, within timeout.
-func (s *socket) write(frame []byte, timeout time.Duration) error {
-	if err := s.raw.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
-		return err
-	}
+// write sends a text frame.
+func (s *socket) write(frame []byte) error {
 	return s.conn.Write(context.Background(), websocket.MessageText, frame)
 }
 

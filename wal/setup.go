@@ -53,7 +53,9 @@ func (s *Server) Inspect(ctx context.Context) (*Facts, error) {
 }
 
 // SlotFacts reads the slot alone; nil where there is none.
-func (s *Server) SlotFacts(ctx context.Context) (*SlotFacts, error) { return readSlot(ctx, s.Pool, s.Slot) }
+func (s *Server) SlotFacts(ctx context.Context) (*SlotFacts, error) {
+	return readSlot(ctx, s.Pool, s.Slot)
+}
 
 type backend struct{ *pgx.Conn }
 

@@ -25,6 +25,7 @@ func (s State) String() string {
 // Stats is a moment's view of a source.
 type Stats struct {
 	State        State
+	WasLive      bool   // the source was live at least once
 	Transactions uint64 // received since the start
 	Changes      uint64
 	Connects     uint64        // replication connections that began to stream
@@ -37,6 +38,7 @@ type Stats struct {
 // sourceStats is written by the goroutine that streams and read from any.
 type sourceStats struct {
 	state        atomic.Int32
+	wasLive      atomic.Bool
 	transactions atomic.Uint64
 	changes      atomic.Uint64
 	connects     atomic.Uint64
@@ -52,13 +54,15 @@ func (s *sourceStats) ready() bool     { return State(s.state.Load()) == Live }
 // caughtUp makes the source live when ack has reached where the server was when the connection was made.
 func (s *sourceStats) caughtUp(ack cdc.LSN) {
 	if uint64(ack) >= s.target.Load() {
-		s.state.CompareAndSwap(int32(CatchingUp), int32(Live))
+		if s.state.CompareAndSwap(int32(CatchingUp), int32(Live)) {
+			s.wasLive.Store(true)
+		}
 	}
 }
 
 func (s *sourceStats) snapshot(now time.Time, delivered cdc.LSN) Stats {
 	v := Stats{
-		State: State(s.state.Load()), Transactions: s.transactions.Load(), Changes: s.changes.Load(),
+		State: State(s.state.Load()), WasLive: s.wasLive.Load(), Transactions: s.transactions.Load(), Changes: s.changes.Load(),
 		Connects: s.connects.Load(), ServerEnd: cdc.LSN(s.serverEnd.Load()), Acked: cdc.LSN(s.acked.Load()),
 	}
 	if v.ServerEnd > delivered {

@@ -204,19 +204,15 @@ func (s *server) tryPrepare(ctx context.Context) (*parts, error) {
 		HandoffBytes:      handoffBytes,
 		OnCheckpointError: func(err error) { s.log.Warn("checkpoint", zap.Error(err)) },
 	}
-	var wasLive atomic.Bool
 	p.gateway = gateway.New(gateway.Options{
 		Hub: p.hub, Log: s.log.Named("gateway"), AllowedOrigins: s.cfg.AllowedOrigins,
 		MaxConnections: s.cfg.MaxConnections, MaxSubscriptions: s.cfg.MaxSubscriptions,
 		PingInterval: s.cfg.PingInterval, PingTimeout: pingTimeout, WriteTimeout: s.cfg.WriteTimeout,
-		// A connection that is lost comes back and brings what was missed. One that was never there may be waiting
-		// for another gateway to give up the slot, whose changes will not come here.
+		// While a stream is interrupted clients may come and wait: it will bring what was missed. But before it was ever
+		// live it brings what is older than they are, and while another gateway has the slot it brings nothing.
 		Serving: func() bool {
-			state := p.source.Stats().State
-			if state == wal.Live {
-				wasLive.Store(true)
-			}
-			return wasLive.Load() && state != wal.Standby
+			source := p.source.Stats()
+			return source.WasLive && source.State != wal.Standby
 		},
 	})
 	for _, ch := range tables.channels {

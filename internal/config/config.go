@@ -42,7 +42,7 @@ type Config struct {
 	// QueueBytes is how much may wait for one slow client, in bytes; at least 1.
 	QueueBytes int
 	// WriteTimeout is how long one write to a client may take, PingInterval the time between pings, both at least
-	// 1ms. DrainTimeout is how long clients have to leave at the end: 1ms to 9s.
+	// 1ms. DrainTimeout is how long clients have to leave at the end: 1ms to 6s.
 	WriteTimeout time.Duration
 	PingInterval time.Duration
 	DrainTimeout time.Duration

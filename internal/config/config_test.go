@@ -123,7 +123,7 @@ func TestValuesThatAreAccepted(t *testing.T) {
 		{"queueBytes", "1048576", "1048576"},
 		{"queueBytes", "64KiB", "65536"},
 		{"queueBytes", `"1GiB"`, "1073741824"},
-		{"drainTimeout", "9s", "9s"},
+		{"drainTimeout", "6s", "6s"},
 		{"writeTimeout", "1m30s", "1m30s"},
 		{"allowedOrigins", "[]", "[]"},
 		{"allowedOrigins", "['http://localhost:5173', 'http://[::1]:8080', 'capacitor://localhost']",
@@ -207,7 +207,7 @@ func TestStringNamesEverySetting(t *testing.T) {
 	}
 	const want = `databaseUrl=(hidden) slot=orders publication=mtbreactive setup=auto listen=127.0.0.1:8080 allowAnonymous=false ` +
 		`path=/ws admin= pprof=false allowedOrigins=[] logLevel=info maxConnections=10000 maxSubscriptions=1000 ` +
-		`queueBytes=16777216 writeTimeout=10s pingInterval=25s drainTimeout=8s bigintAs=number ` +
+		`queueBytes=16777216 writeTimeout=10s pingInterval=25s drainTimeout=5s bigintAs=number ` +
 		`reactive=[{sales.order_item order-items [order_id product_id] {[margin]}} {"Odd ""Name"""."T" T [] {[]}} ` +
 		`{public.member member [Team Id] {[]}}]`
 	if got := c.String(); got != want {

@@ -179,7 +179,7 @@ func TestValuesThatAreRefused(t *testing.T) {
 		{"writeTimeout", "1.5", `writeTimeout "1.5" is not a duration` + durationFix},
 		{"writeTimeout", "soon", `writeTimeout "soon" is not a duration` + durationFix},
 		{"pingInterval", "0s", `pingInterval "0s" is shorter than 1ms` + durationFix},
-		{"drainTimeout", "10s", `drainTimeout "10s" is longer than 9s, and the process has to be gone within 10s: write at most 9s`},
+		{"drainTimeout", "10s", `drainTimeout "10s" is longer than 6s, and the process has to be gone within 10s: write at most 6s`},
 		{"drainTimeout", "-1s", `drainTimeout "-1s" is shorter than 1ms` + durationFix},
 	} {
 		t.Run(r.key+" "+r.value, refusal{

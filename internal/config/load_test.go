@@ -73,7 +73,7 @@ func precedence() map[string][4]string {
 		"queueBytes":       {"65536", "67108864", "1073741824", "16777216"},
 		"writeTimeout":     {"1s", "2s", "3s", "10s"},
 		"pingInterval":     {"1s", "2s", "3s", "25s"},
-		"drainTimeout":     {"1s", "2s", "3s", "8s"},
+		"drainTimeout":     {"1s", "2s", "3s", "5s"},
 		"bigintAs":         {"string", "number", "string", "number"},
 	}
 }

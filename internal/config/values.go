@@ -97,11 +97,12 @@ func duration(text string) (time.Duration, *mistake) {
 	return d, nil
 }
 
-// drainDuration leaves a second of the ten that an orchestrator waits before it kills the process.
+// drainDuration leaves time, of the ten seconds that an orchestrator waits before it kills the process, for what comes
+// after the clients: the last acknowledgement and the last checkpoint, also where the database does not answer.
 func drainDuration(text string) (time.Duration, *mistake) {
 	d, m := duration(text)
-	if m == nil && d > 9*time.Second {
-		return 0, &mistake{problem: "is longer than 9s, and the process has to be gone within 10s", fix: "write at most 9s"}
+	if m == nil && d > 6*time.Second {
+		return 0, &mistake{problem: "is longer than 6s, and the process has to be gone within 10s", fix: "write at most 6s"}
 	}
 	return d, m
 }

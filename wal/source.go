@@ -2,6 +2,7 @@ package wal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
@@ -137,7 +138,7 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 	s.stats.set(CatchingUp)
 	s.log.Info("streaming", zap.String("slot", s.server.Slot), zap.Stringer("from", s.tracker.Ack()))
 	err = st.run(ctx)
-	if hasCode(err, pgerrcode.UndefinedObject) {
+	if hasCode(err, pgerrcode.UndefinedObject) || errors.Is(err, errUnpublished) {
 		return s.publicationGap(ctx, st, err)
 	}
 	return err
@@ -183,7 +184,8 @@ func (s *Source) reset(ctx context.Context, st *stream, reason cdc.ResetReason) 
 }
 
 // publicationGap handles a stream that ended because the slot stands at a place in the log where the publication did not
-// exist. Nothing can be read from there, ever: the slot is made anew behind the gap.
+// exist. Nothing can be read from there, ever: the slot is made anew behind the gap. Clients are told now, and once more
+// when the new slot streams: those that came in between have missed what it does not have.
 func (s *Source) publicationGap(ctx context.Context, st *stream, cause error) error {
 	drop := fmt.Sprintf("SELECT pg_drop_replication_slot(%s);", literal(s.server.Slot))
 	if s.server.Mode != SetupAuto {

@@ -48,6 +48,9 @@ const (
 // errStreamEnded: the server ended the stream, as it does when it shuts down.
 var errStreamEnded = errors.New("the server ended the stream")
 
+// errUnpublished: the server leaves changes out for want of the publication.
+var errUnpublished = errors.New("the publication does not exist")
+
 // start begins to stream the slot from its confirmed position on.
 func (s *stream) start(ctx context.Context, slot, publication string) error {
 	timeout, err := walSenderTimeout(ctx, s.conn)
@@ -125,9 +128,7 @@ func (s *stream) receive(ctx context.Context) error {
 			return fmt.Errorf("receive: %w", err)
 		}
 		if s.unpublished.Swap(false) {
-			if err := s.put(ctx, cdc.Delivery{Reset: cdc.ResetPublication}); err != nil {
-				return err
-			}
+			return errUnpublished
 		}
 		switch m := message.(type) {
 		case *pgproto3.CopyData:

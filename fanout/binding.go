@@ -28,7 +28,7 @@ type boundColumn struct {
 
 // bind returns false where a scope column is gone or has another type than the channel was made for.
 func (c *channel) bind(t *cdc.Table) (*binding, bool) {
-	b := &binding{channel: c, schema: t.Schema, table: t.Name}
+	b := newBinding(c, t)
 	for _, s := range c.scopes {
 		at := t.Column(s.Column)
 		if at < 0 || t.Columns[at].TypeOID != s.TypeOID {
@@ -36,13 +36,30 @@ func (c *channel) bind(t *cdc.Table) (*binding, bool) {
 		}
 		b.scopes = append(b.scopes, at)
 	}
+	return b, true
+}
+
+// newBinding makes a binding for writing rows; those that are routed need its scopes too.
+func newBinding(c *channel, t *cdc.Table) *binding {
+	b := &binding{channel: c, schema: t.Schema, table: t.Name}
 	for _, column := range t.Columns {
 		b.columns = append(b.columns, boundColumn{
 			member: append(protocol.AppendString(nil, column.Name), ':'), json: column.JSON,
 			key: column.Key, identity: column.Identity, hidden: slices.Contains(c.Exclude, column.Name),
 		})
 	}
-	return b, true
+	return b
+}
+
+// appendRow appends a row as a JSON object. An Absent value is left out: what is not known must not look like NULL.
+func (b *binding) appendRow(dst []byte, row cdc.Row) []byte {
+	start := len(dst)
+	for i, v := range row.Values() {
+		if i < len(b.columns) && !b.columns[i].hidden && v.State != cdc.Absent {
+			dst = appendMember(dst, start, &b.columns[i], v)
+		}
+	}
+	return finish(dst, start)
 }
 
 // encoder writes events. It keeps its buffers between events and belongs to the hub's lock.
@@ -56,51 +73,45 @@ func (e *encoder) event(b *binding, kind protocol.EventType, c *cdc.Change) []by
 	if kind == protocol.AfterDelete {
 		image = c.Before
 	}
-	e.key, e.row, e.changed = e.key[:0], e.row[:0], e.changed[:0]
+	e.key, e.changed = e.key[:0], e.changed[:0]
 	for i, v := range image.Values() {
-		if i >= len(b.columns) {
-			break
-		}
-		column := &b.columns[i]
-		if column.key {
-			e.key = appendMember(e.key, column, v)
-		}
-		// An Absent value is left out: what is not known must not look like NULL.
-		if !column.hidden && v.State != cdc.Absent {
-			e.row = appendMember(e.row, column, v)
+		if i < len(b.columns) && b.columns[i].key {
+			e.key = appendMember(e.key, 0, &b.columns[i], v)
 		}
 	}
+	e.row = b.appendRow(e.row[:0], image)
 	if kind == protocol.AfterUpdate {
 		for i, v := range c.Changed() {
 			if i < len(b.columns) && !b.columns[i].hidden {
-				e.changed = appendMember(e.changed, &b.columns[i], v)
+				e.changed = appendMember(e.changed, 0, &b.columns[i], v)
 			}
 		}
 	}
 	return protocol.AppendEvent(nil, protocol.Event{
-		Type: kind, Schema: b.schema, Table: b.table, PrimaryKey: finish(e.key), Row: finish(e.row), Changed: finish(e.changed),
+		Type: kind, Schema: b.schema, Table: b.table, PrimaryKey: finish(e.key, 0), Row: e.row, Changed: finish(e.changed, 0),
 	})
 }
 
-// appendMember adds a column to an object that finish closes.
-func appendMember(object []byte, column *boundColumn, v cdc.Value) []byte {
+// appendMember adds a column to the object that begins at start and that finish closes.
+func appendMember(dst []byte, start int, column *boundColumn, v cdc.Value) []byte {
 	opening := byte(',')
-	if len(object) == 0 {
+	if len(dst) == start {
 		opening = '{'
 	}
-	object = append(append(object, opening), column.member...)
+	dst = append(append(dst, opening), column.member...)
 	switch {
 	case v.State != cdc.Text:
-		return append(object, "null"...)
+		return append(dst, "null"...)
 	case column.json == nil:
-		return protocol.AppendString(object, v.Text)
+		return protocol.AppendString(dst, v.Text)
 	}
-	return column.json(object, v.Text)
+	return column.json(dst, v.Text)
 }
 
-func finish(object []byte) []byte {
-	if len(object) == 0 {
-		return object
+// finish closes the object that begins at start.
+func finish(dst []byte, start int) []byte {
+	if len(dst) == start {
+		return append(dst, '{', '}')
 	}
-	return append(object, '}')
+	return append(dst, '}')
 }

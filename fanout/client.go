@@ -18,8 +18,9 @@ type Client struct {
 	detached bool
 }
 
-// Subscribe begins a subscription and queues its `subscribed` frame before any change. Subscribing again to the same
-// rows confirms again and delivers nothing twice. The error is a *protocol.Error.
+// Subscribe begins a subscription: `subscribed` is queued first, then, where the channel has one, the snapshot, then
+// changes. Subscribing again to the same rows confirms again, with a fresh snapshot, and delivers nothing twice. The
+// error is a *protocol.Error.
 func (c *Client) Subscribe(channel string, scope protocol.Scope) error {
 	h := c.hub
 	h.mu.Lock()
@@ -31,26 +32,22 @@ func (c *Client) Subscribe(channel string, scope protocol.Scope) error {
 	if ch.broken {
 		return &protocol.Error{Code: protocol.CodeUnknownChannel, Detail: "the channel's table was altered"}
 	}
-	t := ch.topic(index, value)
-	if old := c.subs[t]; old != nil {
+	defer h.flush()
+	h.push(c, protocol.AppendSubscribed(nil, ch.Name, scope.Raw))
+	if t := index.topics[value]; t != nil && c.subs[t] != nil {
+		old := c.subs[t]
 		if old.group.echo == string(scope.Raw) {
-			c.confirm(ch, scope)
+			h.begin(old)
 			return nil
 		}
-		delete(c.subs, t)
-		old.remove()
-		h.subscriptions--
-		t = ch.topic(index, value)
+		h.drop(old)
 	}
-	c.confirm(ch, scope)
-	c.subs[t] = t.group(scope.Raw).add(c)
+	t := ch.topic(index, value)
+	s := t.group(scope.Raw).add(c)
+	c.subs[t] = s
 	h.subscriptions++
+	h.begin(s)
 	return nil
-}
-
-func (c *Client) confirm(ch *channel, scope protocol.Scope) {
-	c.queue.push(protocol.AppendSubscribed(nil, ch.Name, scope.Raw))
-	c.queue.wake()
 }
 
 // Unsubscribe ends a subscription. Ending one that is not there does nothing. The error is a *protocol.Error for a
@@ -64,9 +61,7 @@ func (c *Client) Unsubscribe(channel string, scope protocol.Scope) error {
 		return err
 	}
 	if t := index.topics[value]; t != nil && c.subs[t] != nil {
-		c.subs[t].remove()
-		delete(c.subs, t)
-		h.subscriptions--
+		h.drop(c.subs[t])
 	}
 	return nil
 }
@@ -103,10 +98,8 @@ func (c *Client) Detach() {
 		return
 	}
 	c.detached = true
-	h.subscriptions -= len(c.subs)
 	for _, s := range c.subs {
-		s.remove()
+		h.drop(s)
 	}
-	clear(c.subs)
 	delete(h.clients, c)
 }

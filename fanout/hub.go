@@ -15,6 +15,8 @@ import (
 type Hub struct {
 	log        *zap.Logger
 	queueBytes int
+	snapshots  Snapshots
+	wake       chan struct{} // tells Run that a reading is wanted
 
 	mu       sync.Mutex
 	registry *registry
@@ -22,6 +24,11 @@ type Hub struct {
 	shapes   map[uint32]shape // by table OID
 	touched  []*Client
 	encoder  encoder
+
+	readings      map[*topic]*reading
+	wanted        []*reading
+	readingNumber uint64
+	unseen        unseen
 
 	subscriptions int
 	events        uint64
@@ -34,15 +41,28 @@ type shape struct {
 	bindings []*binding
 }
 
-// NewHub makes a hub for the channels. queueBytes bounds what may wait for one client.
-func NewHub(channels []Channel, queueBytes int, log *zap.Logger) (*Hub, error) {
-	registry, err := newRegistry(channels)
+// Options configure a Hub.
+type Options struct {
+	Channels []Channel
+	// QueueBytes bounds what may wait for one client.
+	QueueBytes int
+	// Snapshots reads the snapshots of channels that have them; nil where none has.
+	Snapshots Snapshots
+	Log       *zap.Logger
+}
+
+// maxUnseen bounds the transactions that are kept until they are visible, in bytes.
+const maxUnseen = 64 << 20
+
+// NewHub makes a hub. Where channels have snapshots, Run has to run.
+func NewHub(o Options) (*Hub, error) {
+	registry, err := newRegistry(o.Channels)
 	if err != nil {
 		return nil, err
 	}
 	return &Hub{
-		log: log, queueBytes: queueBytes, registry: registry,
-		clients: map[*Client]struct{}{}, shapes: map[uint32]shape{},
+		log: o.Log, queueBytes: o.QueueBytes, snapshots: o.Snapshots, wake: make(chan struct{}, 1), registry: registry,
+		clients: map[*Client]struct{}{}, shapes: map[uint32]shape{}, readings: map[*topic]*reading{}, unseen: unseen{limit: maxUnseen},
 	}, nil
 }
 
@@ -59,11 +79,31 @@ func (h *Hub) Attach() *Client {
 func (h *Hub) Deliver(tx *cdc.Transaction) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	defer h.flush()
+	keep, matters := unseenTransaction{tx: tx}, false
 	for change := range tx.Changes() {
 		for _, b := range h.bindings(change.Table) {
-			h.route(b, &change)
+			matters = matters || b.channel.Snapshot != nil
+			if !h.route(tx, b, &change) {
+				keep.cuts = append(keep.cuts, b.channel)
+				h.beginAnew(b.channel)
+			}
 		}
 	}
+	if matters {
+		h.unseen.add(keep)
+	}
+}
+
+// push queues a frame. The client is woken by flush, when all that belongs together is queued.
+func (h *Hub) push(c *Client, frame []byte) {
+	if c.queue.push(frame) && !c.touched {
+		c.touched = true
+		h.touched = append(h.touched, c)
+	}
+}
+
+func (h *Hub) flush() {
 	for i, c := range h.touched {
 		c.touched = false
 		c.queue.wake()
@@ -72,18 +112,74 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 	h.touched = h.touched[:0]
 }
 
-// Reset implements cdc.Sink. Every view has a gap that nothing can fill: clients have to come back and start over.
-func (h *Hub) Reset(cdc.ResetReason) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, ch := range h.registry.byName {
-		h.interrupt(ch)
+// begin lets a subscription get its snapshot and then changes, or changes at once.
+func (h *Hub) begin(s *subscription) {
+	switch {
+	case s.group.topic.channel.Snapshot == nil:
+		if s.waits() {
+			s.activate()
+		}
+	case !s.waits():
+		s.suspend()
+		h.await(s)
+	default:
+		h.await(s)
 	}
 }
 
-// interrupt ends the connections of everyone whose view of the channel is no longer true.
-func (h *Hub) interrupt(ch *channel) {
-	ch.each(func(s *subscription) { s.client.queue.close(protocol.CloseServiceRestart) })
+// drop ends a subscription.
+func (h *Hub) drop(s *subscription) {
+	delete(s.client.subs, s.group.topic)
+	s.remove()
+	h.subscriptions--
+}
+
+// Reset implements cdc.Sink. Every view has a gap that nothing can fill: it has to begin anew.
+func (h *Hub) Reset(cdc.ResetReason) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer h.flush()
+	h.unseen.clear()
+	for _, r := range h.readings {
+		r.stale = true
+	}
+	for _, ch := range h.registry.byName {
+		h.beginAnew(ch)
+	}
+}
+
+// beginAnew replaces the channel's views, which are no longer true, by fresh snapshots. Where there are none, the base
+// protocol has no frame that would say so: the connections end.
+func (h *Hub) beginAnew(ch *channel) {
+	for _, s := range ch.active() {
+		if ch.Snapshot == nil {
+			s.client.queue.close(protocol.CloseServiceRestart)
+			continue
+		}
+		h.begin(s)
+	}
+}
+
+// shut marks a channel whose table is no longer what it was, and ends its subscribers' connections.
+func (h *Hub) shut(ch *channel) {
+	ch.broken = true
+	for _, s := range ch.active() {
+		s.client.queue.close(protocol.CloseServiceRestart)
+	}
+}
+
+// bindingsThen returns what an earlier description of a table meant.
+func (h *Hub) bindingsThen(t *cdc.Table) []*binding {
+	if now := h.shapes[t.OID]; now.table == t {
+		return now.bindings
+	}
+	var bindings []*binding
+	for _, ch := range h.registry.byTable[tableKey{t.Schema, t.Name}] {
+		if b, ok := ch.bind(t); ok {
+			bindings = append(bindings, b)
+		}
+	}
+	return bindings
 }
 
 // bindings returns what a table means to the channels, after looking whether it is still the table that it was.
@@ -98,8 +194,7 @@ func (h *Hub) bindings(t *cdc.Table) []*binding {
 		if !ok {
 			h.log.Error("the table was altered so that the channel's scopes no longer fit: mend the configuration and restart",
 				zap.String("channel", ch.Name), zap.Stringer("table", t))
-			ch.broken = true
-			h.interrupt(ch)
+			h.shut(ch)
 			continue
 		}
 		ch.broken = false
@@ -117,8 +212,7 @@ func (h *Hub) renamed(was shape, now *cdc.Table) {
 	for _, b := range was.bindings {
 		h.log.Error("the table was renamed: mend the configuration and restart",
 			zap.String("channel", b.channel.Name), zap.Stringer("table", was.table), zap.Stringer("now", now))
-		b.channel.broken = true
-		h.interrupt(b.channel)
+		h.shut(b.channel)
 	}
 }
 

@@ -1,5 +1,7 @@
 package fanout
 
+import "github.com/reactive-gw/reactive-gw/cdc"
+
 // The index finds the subscribers of a change without looking at any other: from a channel to its scope columns, from a
 // column's value to the topic, from the topic to its subscribers. All of it belongs to the hub's lock.
 
@@ -31,14 +33,25 @@ type group struct {
 	topic *topic
 	echo  string
 	subs  []*subscription
+	// waiting counts the subscriptions that are to come in when they have their snapshot.
+	waiting int
 }
 
 // subscription is one client's place in a group.
 type subscription struct {
 	client *Client
 	group  *group
-	at     int // in group.subs
+	at     int   // in group.subs; negative while it waits for its snapshot
+	seen   *seen // nil where there was no snapshot, or the stream has passed it
 }
+
+const (
+	awaiting = -1
+	removed  = -2
+)
+
+// waits tells whether the subscription gets no changes yet, for want of its snapshot.
+func (s *subscription) waits() bool { return s.at == awaiting }
 
 func (c *channel) scope(column string) *scopeIndex {
 	for i := range c.scopes {
@@ -49,8 +62,13 @@ func (c *channel) scope(column string) *scopeIndex {
 	return nil
 }
 
-// find returns the topic of a value, or nil where nobody subscribed.
-func (s *scopeIndex) find(value []byte) *topic { return s.topics[string(value)] }
+// find returns the topic of a value: nil for NULL, which no scope value equals, and where nobody subscribed.
+func (s *scopeIndex) find(v cdc.Value) *topic {
+	if v.State != cdc.Text {
+		return nil
+	}
+	return s.topics[string(v.Text)]
+}
 
 func (c *channel) topic(s *scopeIndex, value string) *topic {
 	t := s.topics[value]
@@ -72,21 +90,44 @@ func (t *topic) group(echo []byte) *group {
 	return g
 }
 
+// add makes a subscription that waits for activate.
 func (g *group) add(c *Client) *subscription {
-	s := &subscription{client: c, group: g, at: len(g.subs)}
-	g.subs = append(g.subs, s)
-	return s
+	g.waiting++
+	return &subscription{client: c, group: g, at: awaiting}
+}
+
+// activate lets the subscription get changes from now on.
+func (s *subscription) activate() {
+	s.group.waiting--
+	s.at = len(s.group.subs)
+	s.group.subs = append(s.group.subs, s)
+}
+
+// suspend makes an active subscription wait for a snapshot again.
+func (s *subscription) suspend() {
+	s.group.waiting++
+	s.takeOut()
+	s.at, s.seen = awaiting, nil
+}
+
+func (s *subscription) takeOut() {
+	g, last := s.group, len(s.group.subs)-1
+	g.subs[s.at] = g.subs[last]
+	g.subs[s.at].at = s.at
+	g.subs[last] = nil
+	g.subs = g.subs[:last]
 }
 
 // remove takes a subscription out, and with the last one its group and topic: what clients may name must not gather.
 func (s *subscription) remove() {
 	g := s.group
-	last := len(g.subs) - 1
-	g.subs[s.at] = g.subs[last]
-	g.subs[s.at].at = s.at
-	g.subs[last] = nil
-	g.subs = g.subs[:last]
-	if last > 0 {
+	if s.waits() {
+		g.waiting--
+	} else {
+		s.takeOut()
+	}
+	s.at = removed
+	if len(g.subs) > 0 || g.waiting > 0 {
 		return
 	}
 	t := g.topic
@@ -101,15 +142,15 @@ func (s *subscription) remove() {
 	}
 }
 
-// each calls f for every subscription of the channel. f must not add or remove any.
-func (c *channel) each(f func(*subscription)) {
+// active lists the channel's subscriptions that get changes.
+func (c *channel) active() []*subscription {
+	var all []*subscription
 	for i := range c.scopes {
 		for _, t := range c.scopes[i].topics {
 			for _, g := range t.groups {
-				for _, s := range g.subs {
-					f(s)
-				}
+				all = append(all, g.subs...)
 			}
 		}
 	}
+	return all
 }

@@ -12,6 +12,8 @@ type Channel struct {
 	Scopes []Scope
 	// Exclude names columns that never reach a client.
 	Exclude []string
+	// Snapshot makes new subscribers get the rows that are there; nil for none.
+	Snapshot *SnapshotOptions
 }
 
 // Scope is a column by whose value clients may narrow a channel.

@@ -8,46 +8,86 @@ import (
 // delta holds the events of one change for one channel, each encoded when the first view needs it.
 type delta struct {
 	hub                    *Hub
+	tx                     *cdc.Transaction
 	binding                *binding
 	change                 *cdc.Change
 	insert, update, delete []byte
 }
 
 // route turns a change into the deltas of the views that it touches: those of the scope values that the row had before
-// and has after.
-func (h *Hub) route(b *binding, c *cdc.Change) {
+// and has after. It returns false where that cannot be told, or where the change emptied every view: then the channel's
+// views have to begin anew.
+func (h *Hub) route(tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 	if c.Op == cdc.Truncate {
-		// The views are empty now, and base clients have no frame that would say so.
-		h.interrupt(b.channel)
-		return
+		return false
 	}
-	d := delta{hub: h, binding: b, change: c}
-	keyChanged := c.Op == cdc.Update && c.KeyChanged()
-	for i, at := range b.scopes {
+	d := delta{hub: h, tx: tx, binding: b, change: c}
+	for i := range b.scopes {
 		index := &b.channel.scopes[i]
 		if len(index.topics) == 0 {
 			continue
 		}
-		var was, now *topic
-		if c.Op != cdc.Insert {
-			before, known := b.before(c, at)
-			if !known {
-				// Somebody weakened the replica identity under us: whose view the row left cannot be told.
-				h.interrupt(b.channel)
-				return
-			}
-			was = index.topicOf(before)
+		m, known := b.move(c, i)
+		if !known {
+			return false
 		}
-		if c.Op != cdc.Delete {
-			now = index.topicOf(c.After.Value(at))
-		}
-		if was == now && !keyChanged {
+		was, now := index.find(m.was), index.find(m.now)
+		if was == now && !m.renewed {
 			d.send(now, protocol.AfterUpdate)
 			continue
 		}
 		d.send(was, protocol.AfterDelete)
 		d.send(now, protocol.AfterInsert)
 	}
+	return true
+}
+
+// routeTo does what route does for a single subscription, of a change whose route was known.
+func (h *Hub) routeTo(s *subscription, b *binding, c *cdc.Change) {
+	t := s.group.topic
+	for i := range b.scopes {
+		if &b.channel.scopes[i] != t.index {
+			continue
+		}
+		m, _ := b.move(c, i)
+		was, now := m.was.State == cdc.Text && string(m.was.Text) == t.value, m.now.State == cdc.Text && string(m.now.Text) == t.value
+		d := delta{hub: h, binding: b, change: c}
+		if was && now && !m.renewed {
+			h.push(s.client, d.frame(s.group, protocol.AfterUpdate))
+			return
+		}
+		if was {
+			h.push(s.client, d.frame(s.group, protocol.AfterDelete))
+		}
+		if now {
+			h.push(s.client, d.frame(s.group, protocol.AfterInsert))
+		}
+	}
+}
+
+// move is a row's way through the views of one scope column. A value that is not Text is in none: NULL, and the
+// missing image of an insert or delete.
+type move struct {
+	was, now cdc.Value
+	// renewed: the row has another primary key, so that it leaves as one row and enters as another, also where it stays.
+	renewed bool
+}
+
+// move returns false where the row's old place is not known: somebody has weakened the replica identity under us.
+func (b *binding) move(c *cdc.Change, scope int) (move, bool) {
+	at := b.scopes[scope]
+	var m move
+	if c.Op != cdc.Insert {
+		var known bool
+		if m.was, known = b.before(c, at); !known {
+			return m, false
+		}
+	}
+	if c.Op != cdc.Delete {
+		m.now = c.After.Value(at)
+	}
+	m.renewed = c.Op != cdc.Update || c.KeyChanged()
+	return m, true
 }
 
 // before returns the value that the column had, and whether that is known at all. An update without a before image left
@@ -60,35 +100,38 @@ func (b *binding) before(c *cdc.Change, at int) (cdc.Value, bool) {
 	return v, v.State != cdc.Absent
 }
 
-// topicOf returns nil for NULL, which no scope value equals, and where nobody subscribed.
-func (s *scopeIndex) topicOf(v cdc.Value) *topic {
-	if v.State != cdc.Text {
-		return nil
-	}
-	return s.find(v.Text)
-}
-
-// send puts an event of the change into the queues of a topic's subscribers. The event is encoded once for all topics,
-// the frame once for all who wrote the scope alike.
+// send puts an event of the change into the queues of a topic's subscribers, but for those whose snapshot showed it. The
+// event is encoded once for all topics, the frame once for all who wrote the scope alike.
 func (d *delta) send(t *topic, kind protocol.EventType) {
 	if t == nil {
 		return
 	}
-	h, event := d.hub, d.event(kind)
 	for _, g := range t.groups {
-		frame := protocol.AppendChange(make([]byte, 0, len(event)+len(g.echo)+len(t.channel.Name)+48), t.channel.Name, []byte(g.echo), event)
-		h.frames += uint64(len(g.subs))
+		if len(g.subs) == 0 {
+			continue
+		}
+		frame := d.frame(g, kind)
 		for _, s := range g.subs {
-			h.push(s.client, frame)
+			if s.seen != nil {
+				hidden, passed := s.seen.hides(d.tx)
+				if hidden {
+					continue
+				}
+				if passed {
+					s.seen = nil
+				}
+			}
+			d.hub.frames++
+			d.hub.push(s.client, frame)
 		}
 	}
 }
 
-func (h *Hub) push(c *Client, frame []byte) {
-	if c.queue.push(frame) && !c.touched {
-		c.touched = true
-		h.touched = append(h.touched, c)
-	}
+// frame returns a new frame with an event of the change.
+func (d *delta) frame(g *group, kind protocol.EventType) []byte {
+	const around = 48 // what a frame has besides the channel's name, the scope and the event
+	event, name := d.event(kind), g.topic.channel.Name
+	return protocol.AppendChange(make([]byte, 0, len(event)+len(g.echo)+len(name)+around), name, []byte(g.echo), event)
 }
 
 func (d *delta) event(kind protocol.EventType) []byte {

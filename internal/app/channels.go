@@ -54,15 +54,15 @@ func everyTable(facts *wal.Facts, log *zap.Logger) *served {
 		if named[name] > 1 {
 			name = t.String()
 		}
-		s.add(name, t, scopes, nil)
+		s.add(fanout.Channel{Name: name, Schema: t.Schema, Table: t.Name, Scopes: scopes}, t)
 	}
 	return s
 }
 
-func (s *served) add(name string, t *wal.TableInfo, scopes []fanout.Scope, exclude []string) {
-	s.channels = append(s.channels, fanout.Channel{Name: name, Schema: t.Schema, Table: t.Name, Scopes: scopes, Exclude: exclude})
+func (s *served) add(ch fanout.Channel, t *wal.TableInfo) {
+	s.channels = append(s.channels, ch)
 	var columns []string
-	for _, scope := range scopes {
+	for _, scope := range ch.Scopes {
 		columns = append(columns, scope.Column)
 	}
 	for i := range s.wanted {
@@ -145,7 +145,24 @@ func (r *resolver) entry(i int) {
 			r.problem(place, "leave it in: clients tell rows apart by it", "column %s is part of the primary key", name)
 		}
 	}
-	r.served.add(entry.Channel, t, scopes, entry.Columns.Exclude)
+	r.served.add(fanout.Channel{
+		Name: entry.Channel, Schema: t.Schema, Table: t.Name, Scopes: scopes, Exclude: entry.Columns.Exclude,
+		Snapshot: r.snapshot(entry, t, path),
+	}, t)
+}
+
+func (r *resolver) snapshot(entry config.Reactive, t *wal.TableInfo, path string) *fanout.SnapshotOptions {
+	if entry.Snapshot == nil {
+		return nil
+	}
+	options := &fanout.SnapshotOptions{Limit: entry.Snapshot.Limit}
+	for _, o := range entry.Snapshot.OrderBy {
+		if t.Column(o.Column) == nil {
+			r.problem(path+".snapshot.orderBy", insteadOf(o.Column, columnNames(t)), "table %s has no column %s", t, o.Column)
+		}
+		options.OrderBy = append(options.OrderBy, fanout.Order(o))
+	}
+	return options
 }
 
 func (r *resolver) scopes(entry config.Reactive, t *wal.TableInfo, path string) []fanout.Scope {

@@ -24,6 +24,7 @@ const demoSettings = `
 reactive:
   - table: message
     scopes: [conversation_id]
+    snapshot: {limit: 200, orderBy: id DESC}
   - table: conversation
   - table: member
 `

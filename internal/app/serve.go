@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -43,6 +44,7 @@ type server struct {
 
 	public, admin net.Listener // admin may be nil
 	database      *wal.Server
+	snapshotPool  *pgxpool.Pool
 	// running is set once the gateway serves; until then the admin listener says "starting".
 	running  atomic.Pointer[parts]
 	draining atomic.Bool
@@ -102,6 +104,11 @@ func (s *server) work(ctx, late context.Context) error {
 		return err
 	}
 	defer pool.Close()
+	// A pool of their own, so that a storm of snapshots keeps neither checkpoints nor the set-up from the database.
+	if s.snapshotPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal()); err != nil {
+		return err
+	}
+	defer s.snapshotPool.Close()
 	s.database = &wal.Server{
 		Pool: pool, Slot: s.cfg.Slot, Publication: s.cfg.Publication, Mode: wal.SetupMode(s.cfg.Setup), Log: s.log.Named("wal"),
 	}
@@ -119,6 +126,7 @@ func (s *server) work(ctx, late context.Context) error {
 	defer stopStreaming()
 	g, failed := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.pipeline.Run(streaming) })
+	g.Go(func() error { return p.hub.Run(streaming) })
 	g.Go(func() error { return s.serveHTTP(streaming, s.public, s.publicHandler(p)) })
 	g.Go(func() error { s.watchRetained(streaming, p); return nil })
 	g.Go(func() error {
@@ -192,10 +200,16 @@ func (s *server) tryPrepare(ctx context.Context) (*parts, error) {
 	}
 	p := &parts{}
 	p.retained.Store(-1)
-	if p.hub, err = fanout.NewHub(tables.channels, s.cfg.QueueBytes, s.log.Named("fanout")); err != nil {
+	types := values.NewCatalog(values.Options{BigintAsString: s.cfg.BigintAs == config.BigintAsString})
+	p.hub, err = fanout.NewHub(fanout.Options{
+		Channels: tables.channels, QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"),
+		Snapshots: snapshots{&wal.Snapshotter{
+			Pool: s.snapshotPool, Publication: s.cfg.Publication, Version: facts.Version, Types: types, MaxBytes: s.cfg.QueueBytes / 2,
+		}},
+	})
+	if err != nil {
 		return nil, err
 	}
-	types := values.NewCatalog(values.Options{BigintAsString: s.cfg.BigintAs == config.BigintAsString})
 	tracker := &cdc.Tracker{}
 	checkpoints := &wal.Checkpoints{Pool: s.database.Pool, Slot: s.cfg.Slot}
 	p.source = wal.NewSource(s.database, s.cfg.DatabaseURL.Reveal(), want, tracker, checkpoints, types)

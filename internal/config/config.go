@@ -83,6 +83,8 @@ type Reactive struct {
 	// Scopes are the columns by which clients may subscribe; nil means the foreign-key and primary-key columns.
 	Scopes  []string
 	Columns Columns
+	// Snapshot is what new subscribers are sent first; nil for nothing.
+	Snapshot *Snapshot
 }
 
 // Columns selects the columns that clients see.

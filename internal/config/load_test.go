@@ -291,10 +291,11 @@ func TestCommentedSectionOfTheExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Reactive{{
-		Table:   TableName{Schema: "public", Name: "message"},
-		Channel: "message",
-		Scopes:  []string{"conversation_id"},
-		Columns: Columns{Exclude: []string{"secret"}},
+		Table:    TableName{Schema: "public", Name: "message"},
+		Channel:  "message",
+		Scopes:   []string{"conversation_id"},
+		Columns:  Columns{Exclude: []string{"secret"}},
+		Snapshot: &Snapshot{Limit: 100, OrderBy: []Order{{Column: "created_at", Descending: true, NullsFirst: true}}},
 	}}
 	if !reflect.DeepEqual(c.Reactive, want) {
 		t.Errorf("got %v", c.Reactive)

@@ -39,9 +39,16 @@ func (d *document) reactiveEntry(path string, node ast.Node) Reactive {
 	var r Reactive
 	before := len(d.problems)
 	d.mapping(path, node, []key{
-		{"table", one(d, tableName, &r.Table)},
-		{"channel", one(d, channelName, &r.Channel)},
+		{"table", one(d, kindText, tableName, &r.Table)},
+		{"channel", one(d, kindText, channelName, &r.Channel)},
 		{"scopes", some(d, catalogName, &r.Scopes)},
+		{"snapshot", func(path string, node ast.Node) {
+			r.Snapshot = &Snapshot{Limit: defaultLimit}
+			d.mapping(path, node, []key{
+				{"limit", one(d, kindNumber, count, &r.Snapshot.Limit)},
+				{"orderBy", one(d, kindText, orderBy, &r.Snapshot.OrderBy)},
+			})
+		}},
 		{"columns", func(path string, node ast.Node) {
 			d.mapping(path, node, []key{
 				{"exclude", some(d, catalogName, &r.Columns.Exclude)},
@@ -69,10 +76,10 @@ func (d *document) reactiveEntry(path string, node ast.Node) Reactive {
 	return r
 }
 
-// one reads a text into a value.
-func one[T any](d *document, parse func(string) (T, *mistake), value *T) func(string, ast.Node) {
+// one reads a value of a kind.
+func one[T any](d *document, as kind, parse func(string) (T, *mistake), value *T) func(string, ast.Node) {
 	return func(path string, node ast.Node) {
-		d.problems = append(d.problems, understand(d.values(path, node, kindText, false), func(text string) (m *mistake) {
+		d.problems = append(d.problems, understand(d.values(path, node, as, false), func(text string) (m *mistake) {
 			*value, m = parse(text)
 			return m
 		})...)

@@ -1,0 +1,285 @@
+package fanout
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/reactive-gw/reactive-gw/cdc"
+	"github.com/reactive-gw/reactive-gw/protocol"
+)
+
+// Snapshots reads from the database that the changes come from. Its methods may be called from several goroutines.
+type Snapshots interface {
+	// Snapshot reads the rows of one view and says which transactions they show.
+	Snapshot(ctx context.Context, view View) (*cdc.Snapshot, error)
+	// Visibility says which transactions a snapshot would show that was taken now.
+	Visibility(ctx context.Context) (cdc.Visibility, error)
+}
+
+// View names the rows of one (channel, scope) for a snapshot.
+type View struct {
+	Schema, Table string
+	Column, Value string
+	Exclude       []string
+	SnapshotOptions
+}
+
+// SnapshotOptions say how much of a view a new subscriber is sent.
+type SnapshotOptions struct {
+	// Limit is the largest number of rows.
+	Limit int
+	// OrderBy says which rows come first, and so which are within the limit. The primary key decides between equals.
+	OrderBy []Order
+}
+
+// Order is one column to order by.
+type Order struct {
+	Column     string
+	Descending bool
+	NullsFirst bool
+}
+
+// How a snapshot and the stream are joined.
+//
+// A snapshot shows certain transactions, and the stream brings all of them, in another order and at another time. A
+// subscriber gets the snapshot, then every transaction that the snapshot does not show, and none that it does:
+//
+//   - What the stream brings later is dropped as long as the snapshot shows it: see subscription.seen.
+//   - What the stream has brought before may still be missing from the snapshot: PostgreSQL writes a commit to the log
+//     before it makes it visible, and with synchronous standbys long before. So the hub keeps every transaction until a
+//     later look at the database shows it, and completes a snapshot from there: see unseen.
+const (
+	// snapshotReaders is how many snapshots are read at the same time.
+	snapshotReaders = 4
+	// snapshotTimeout bounds one reading, waiting for a connection included.
+	snapshotTimeout = 10 * time.Second
+	// snapshotPause is between two readings for the same view, when the first one was overtaken.
+	snapshotPause = 50 * time.Millisecond
+	// lookEvery is between two looks at which transactions have become visible.
+	lookEvery = time.Second
+)
+
+// seen keeps a subscription from getting again what its snapshot showed.
+type seen struct {
+	visibility *cdc.Visibility
+	upto       cdc.LSN
+}
+
+// hides tells whether the snapshot showed a transaction, and whether later ones need not be asked about any more.
+func (s *seen) hides(tx *cdc.Transaction) (hidden, passed bool) {
+	if tx.Commit >= s.upto {
+		return false, true
+	}
+	return s.visibility.Shows(tx.XID), false
+}
+
+// reading is a snapshot being read for everyone who waits for it: identical ones are one.
+type reading struct {
+	topic   *topic
+	number  uint64
+	waiting []*subscription
+	running bool
+	stale   bool // what it reads may have been read before a gap in the stream
+}
+
+// await puts a subscription among those that wait for the topic's snapshot.
+func (h *Hub) await(s *subscription) {
+	t := s.group.topic
+	r := h.readings[t]
+	if r == nil {
+		r = &reading{topic: t}
+		h.readings[t] = r
+		h.wanted = append(h.wanted, r)
+		select {
+		case h.wake <- struct{}{}:
+		default:
+		}
+	}
+	r.waiting = append(r.waiting, s)
+}
+
+// Run reads the snapshots that subscriptions want, until ctx ends and no reading is left. It must run while the hub is in
+// use.
+func (h *Hub) Run(ctx context.Context) error {
+	if h.snapshots == nil {
+		<-ctx.Done()
+		return nil
+	}
+	var g errgroup.Group
+	g.Go(func() error { h.watchVisibility(ctx); return nil })
+	g.Go(func() error {
+		var readers errgroup.Group
+		readers.SetLimit(snapshotReaders)
+		for ctx.Err() == nil {
+			select {
+			case <-h.wake:
+			case <-ctx.Done():
+			}
+			for r := h.next(); r != nil && ctx.Err() == nil; r = h.next() {
+				readers.Go(func() error { h.read(ctx, r); return nil })
+			}
+		}
+		return readers.Wait()
+	})
+	return g.Wait()
+}
+
+// next takes the reading that was wanted first.
+func (h *Hub) next() *reading {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.wanted) == 0 {
+		return nil
+	}
+	r := h.wanted[0]
+	h.wanted = h.wanted[1:]
+	return r
+}
+
+// read reads until the snapshot fits the stream, and completes the subscriptions that wait for it.
+func (h *Hub) read(ctx context.Context, r *reading) {
+	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
+	defer cancel()
+	for {
+		h.start(r)
+		ch, index := r.topic.channel, r.topic.index
+		snapshot, err := h.snapshots.Snapshot(ctx, View{
+			Schema: ch.Schema, Table: ch.Table, Column: index.Column, Value: r.topic.value, Exclude: ch.Exclude, SnapshotOptions: *ch.Snapshot,
+		})
+		if h.finish(r, snapshot, err) {
+			return
+		}
+		select {
+		case <-time.After(snapshotPause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (h *Hub) start(r *reading) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.readingNumber++
+	r.number, r.running, r.stale = h.readingNumber, true, false
+}
+
+// finish completes the subscriptions that wait, or returns false when the snapshot is too old to be completed.
+func (h *Hub) finish(r *reading, snapshot *cdc.Snapshot, err error) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer h.flush()
+	r.running = false
+	defer h.unseen.settle(h.oldestReading())
+	if err != nil {
+		h.log.Warn("no snapshot", zap.String("channel", r.topic.channel.Name), zap.String("scope", r.topic.index.Column), zap.Error(err))
+		delete(h.readings, r.topic)
+		for _, s := range r.waiting {
+			h.fail(s)
+		}
+		return true
+	}
+	if r.stale || !h.unseen.completes(r.topic.channel, &snapshot.Visibility) {
+		return false
+	}
+	delete(h.readings, r.topic)
+	h.complete(r, snapshot)
+	return true
+}
+
+// fail ends a subscription that can have no snapshot.
+func (h *Hub) fail(s *subscription) {
+	if !s.waits() {
+		return
+	}
+	h.drop(s)
+	h.push(s.client, protocol.AppendError(nil, protocol.CodeSnapshotUnavailable))
+}
+
+// complete sends the snapshot to each subscription that still waits, then what the stream had brought and the snapshot
+// does not show, and lets the subscription go live.
+func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot) {
+	rows := h.encodeRows(r.topic.channel, snapshot)
+	frames := map[*group][]byte{}
+	visibility := snapshot.Visibility // alone: the rows are not to live as long as the subscriptions
+	for _, s := range r.waiting {
+		if !s.waits() {
+			continue
+		}
+		frame := frames[s.group]
+		if frame == nil {
+			frame = protocol.AppendSnapshot(nil, r.topic.channel.Name, []byte(s.group.echo), rows)
+			frames[s.group] = frame
+		}
+		h.push(s.client, frame)
+		s.activate()
+		s.seen = &seen{visibility: &visibility, upto: snapshot.Upto}
+		h.catchUp(s, &visibility)
+	}
+}
+
+// catchUp delivers to one subscription what the hub has routed before and its snapshot does not show.
+func (h *Hub) catchUp(s *subscription, v *cdc.Visibility) {
+	for _, t := range h.unseen.transactions {
+		if v.Shows(t.tx.XID) {
+			continue
+		}
+		for change := range t.tx.Changes() {
+			for _, b := range h.bindingsThen(change.Table) {
+				if b.channel == s.group.topic.channel {
+					h.routeTo(s, b, &change)
+				}
+			}
+		}
+	}
+}
+
+// encodeRows encodes a snapshot's rows as events would show them.
+func (h *Hub) encodeRows(ch *channel, snapshot *cdc.Snapshot) [][]byte {
+	b := newBinding(ch, snapshot.Table)
+	rows := make([][]byte, len(snapshot.Rows))
+	for i, row := range snapshot.Rows {
+		rows[i] = b.appendRow(nil, row)
+	}
+	return rows
+}
+
+// watchVisibility keeps unseen short.
+func (h *Hub) watchVisibility(ctx context.Context) {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		h.mu.Lock()
+		idle := h.unseen.empty()
+		h.mu.Unlock()
+		if idle {
+			continue
+		}
+		v, err := h.snapshots.Visibility(ctx)
+		if err != nil {
+			continue // the stream tells of a lost server better
+		}
+		h.mu.Lock()
+		h.unseen.look(v, h.readingNumber)
+		h.unseen.settle(h.oldestReading())
+		h.mu.Unlock()
+	}
+}
+
+// oldestReading is the number of the running reading that began first, or one that none has reached.
+func (h *Hub) oldestReading() uint64 {
+	oldest := h.readingNumber + 1
+	for _, r := range h.readings {
+		if r.running {
+			oldest = min(oldest, r.number)
+		}
+	}
+	return oldest
+}

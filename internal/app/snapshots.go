@@ -1,0 +1,23 @@
+package app
+
+import (
+	"context"
+
+	"github.com/reactive-gw/reactive-gw/cdc"
+	"github.com/reactive-gw/reactive-gw/fanout"
+	"github.com/reactive-gw/reactive-gw/wal"
+)
+
+// snapshots lets the hub, which knows no database, read views from it.
+type snapshots struct{ *wal.Snapshotter }
+
+// Snapshot implements fanout.Snapshots.
+func (s snapshots) Snapshot(ctx context.Context, v fanout.View) (*cdc.Snapshot, error) {
+	q := wal.SnapshotQuery{
+		Table: wal.TableName{Schema: v.Schema, Name: v.Table}, Column: v.Column, Value: v.Value, Exclude: v.Exclude, Limit: v.Limit,
+	}
+	for _, o := range v.OrderBy {
+		q.OrderBy = append(q.OrderBy, wal.SnapshotOrder(o))
+	}
+	return s.Snapshotter.Snapshot(ctx, q)
+}

@@ -1,0 +1,209 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/reactive-gw/reactive-gw/cdc"
+	"github.com/reactive-gw/reactive-gw/wal/values"
+)
+
+// SnapshotQuery says which rows of a table to read. The names are the catalog's and are quoted here; Value is bound.
+type SnapshotQuery struct {
+	Table TableName
+	// Column and Value narrow the rows. Value is text of the column's type.
+	Column, Value string
+	// Exclude names columns that are not read.
+	Exclude []string
+	OrderBy []SnapshotOrder
+	Limit   int
+}
+
+// SnapshotOrder is one column to order by.
+type SnapshotOrder struct {
+	Column     string
+	Descending bool
+	NullsFirst bool
+}
+
+// Snapshotter reads rows together with what makes them fit the stream. Its methods may be called from any goroutine.
+type Snapshotter struct {
+	Pool        *pgxpool.Pool
+	Publication string
+	Version     int // server_version_num
+	Types       *values.Catalog
+	// MaxBytes bounds the rows of one snapshot.
+	MaxBytes int
+}
+
+// ErrSnapshotTooBig: the rows are more than MaxBytes.
+var ErrSnapshotTooBig = errors.New("the snapshot is too big: lower its limit")
+
+// snapshotMoment is the transaction's first query, and so what takes its snapshot. The position is read after it: every
+// commit that the snapshot shows was written to the log before. It has to be the position of inserts: an asynchronous
+// commit is visible before it is flushed or even written.
+const snapshotMoment = `select pg_catalog.pg_current_snapshot()::text, pg_catalog.pg_current_wal_insert_lsn()::text`
+
+// publishedColumns lists exactly the columns that the stream sends, in its order. Generated columns are among them only
+// from version 18 on, and only where the publication says so, which attnames knows.
+const publishedColumns = `
+select a.attname, a.atttypid, exists (
+           select from pg_catalog.pg_index i where i.indrelid = a.attrelid and i.indisprimary and a.attnum = any(i.indkey))
+from pg_catalog.pg_attribute a
+where a.attrelid = pg_catalog.to_regclass($1) and a.attnum > 0 and not a.attisdropped and %s
+order by a.attnum`
+
+const publishedBefore15 = `a.attgenerated = '' and $2::text is not null`
+
+const publishedFrom15 = `(a.attgenerated = '' or current_setting('server_version_num')::int >= 180000) and a.attname = any(
+    select unnest(p.attnames) from pg_catalog.pg_publication_tables p
+    where p.pubname = $2 and pg_catalog.to_regclass(pg_catalog.format('%I.%I', p.schemaname, p.tablename)) = a.attrelid)`
+
+// Snapshot reads the rows of one moment.
+func (s *Snapshotter) Snapshot(ctx context.Context, q SnapshotQuery) (*cdc.Snapshot, error) {
+	snapshot := &cdc.Snapshot{}
+	err := s.Pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+		return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+			return s.read(ctx, tx, q, snapshot)
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("snapshot of %s: %w", q.Table, err)
+	}
+	return snapshot, nil
+}
+
+// Visibility says which transactions a snapshot would show now.
+func (s *Snapshotter) Visibility(ctx context.Context) (cdc.Visibility, error) {
+	var text string
+	if err := s.Pool.QueryRow(ctx, "select pg_catalog.pg_current_snapshot()::text").Scan(&text); err != nil {
+		return cdc.Visibility{}, fmt.Errorf("read visibility: %w", err)
+	}
+	return cdc.ParseVisibility(text)
+}
+
+func (s *Snapshotter) read(ctx context.Context, tx pgx.Tx, q SnapshotQuery, snapshot *cdc.Snapshot) error {
+	var visibility, upto string
+	if err := tx.QueryRow(ctx, snapshotMoment).Scan(&visibility, &upto); err != nil {
+		return err
+	}
+	var err error
+	if snapshot.Visibility, err = cdc.ParseVisibility(visibility); err != nil {
+		return err
+	}
+	if snapshot.Upto, err = cdc.ParseLSN(upto); err != nil {
+		return err
+	}
+	if snapshot.Table, err = s.columns(ctx, tx, q); err != nil {
+		return err
+	}
+	// The text format for parameter and results, and the parameter's type left to the server: as in the stream, every
+	// value is what the type itself prints.
+	rows := tx.Conn().PgConn().ExecParams(ctx, q.sql(snapshot.Table), [][]byte{[]byte(q.Value)}, nil, nil, nil)
+	size := 0
+	for rows.NextRow() {
+		row, err := packRow(rows.Values())
+		if err != nil {
+			return errors.Join(err, closeRows(rows))
+		}
+		if size += len(row); size > s.MaxBytes {
+			return errors.Join(ErrSnapshotTooBig, closeRows(rows))
+		}
+		snapshot.Rows = append(snapshot.Rows, row)
+	}
+	return closeRows(rows)
+}
+
+func closeRows(rows *pgconn.ResultReader) error {
+	_, err := rows.Close()
+	return err
+}
+
+// columns describes the table as the stream does, without the excluded columns.
+func (s *Snapshotter) columns(ctx context.Context, tx pgx.Tx, q SnapshotQuery) (*cdc.Table, error) {
+	published := publishedFrom15
+	if s.Version < 150000 {
+		published = publishedBefore15
+	}
+	t := &cdc.Table{Schema: q.Table.Schema, Name: q.Table.Name}
+	var oids []uint32
+	excluded := map[string]bool{}
+	for _, name := range q.Exclude {
+		excluded[name] = true
+	}
+	err := each(ctx, tx, "list published columns", fmt.Sprintf(publishedColumns, published), []any{q.Table.Quoted(), s.Publication},
+		func(rows pgx.Rows) error {
+			var c cdc.Column
+			if err := rows.Scan(&c.Name, &c.TypeOID, &c.Key); err != nil {
+				return err
+			}
+			if !excluded[c.Name] {
+				t.Columns, oids = append(t.Columns, c), append(oids, c.TypeOID)
+			}
+			return nil
+		})
+	if err != nil {
+		return nil, err
+	}
+	if len(t.Columns) == 0 {
+		return nil, fmt.Errorf("publication %s has no columns of it", s.Publication)
+	}
+	if err := s.Types.Load(ctx, tx, oids); err != nil {
+		return nil, err
+	}
+	for i := range t.Columns {
+		t.Columns[i].JSON = s.Types.Encoder(t.Columns[i].TypeOID)
+	}
+	return t, nil
+}
+
+// sql is made of quoted names and numbers alone.
+func (q *SnapshotQuery) sql(t *cdc.Table) string {
+	var columns, order []string
+	for _, c := range t.Columns {
+		columns = append(columns, quote(c.Name))
+	}
+	for _, o := range q.OrderBy {
+		order = append(order, orderTerm(o))
+	}
+	for _, c := range t.Columns {
+		if c.Key {
+			order = append(order, quote(c.Name))
+		}
+	}
+	sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s = $1", strings.Join(columns, ", "), q.Table.Quoted(), quote(q.Column))
+	if len(order) > 0 {
+		sql += " ORDER BY " + strings.Join(order, ", ")
+	}
+	return fmt.Sprintf("%s LIMIT %d", sql, q.Limit)
+}
+
+func orderTerm(o SnapshotOrder) string {
+	direction, nulls := "ASC", "LAST"
+	if o.Descending {
+		direction = "DESC"
+	}
+	if o.NullsFirst {
+		nulls = "FIRST"
+	}
+	return fmt.Sprintf("%s %s NULLS %s", quote(o.Column), direction, nulls)
+}
+
+func packRow(columns [][]byte) (cdc.Row, error) {
+	row := make([]cdc.Value, len(columns))
+	size := 2
+	for i, text := range columns {
+		row[i] = cdc.Value{State: cdc.Null}
+		if text != nil {
+			row[i] = cdc.Value{State: cdc.Text, Text: text}
+		}
+		size += 5 + len(text)
+	}
+	return cdc.AppendRow(make([]byte, 0, size), row)
+}

@@ -42,7 +42,7 @@ type Snapshotter struct {
 	MaxBytes int
 }
 
-// ErrSnapshotTooBig: the rows are more than MaxBytes.
+// ErrSnapshotTooBig says that the rows are more than MaxBytes.
 var ErrSnapshotTooBig = errors.New("the snapshot is too big: lower its limit")
 
 // snapshotMoment is the transaction's first query, and so what takes its snapshot. The position is read after it: every

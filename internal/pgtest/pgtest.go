@@ -66,9 +66,9 @@ func (s *sharedCluster) close() error {
 	return err
 }
 
-// Main runs the tests and ends the shared cluster. It is to be all that TestMain does, and does not return. A test
-// binary that dies on its way, by a panic or a timeout, leaves no server either: the cluster's guard sees to that.
-func Main(m *testing.M) {
+// Main runs the tests and ends the shared cluster. It is to be all that TestMain does, and does not return. m is the
+// *testing.M, or what runs it between preparations of its own. A test binary that dies on its way, by a panic or a timeout, leaves no server either: the cluster's guard sees to that.
+func Main(m interface{ Run() int }) {
 	code := m.Run()
 	if err := shared.close(); err != nil {
 		fmt.Fprintln(os.Stderr, "close the tests' cluster:", err)

@@ -1,0 +1,164 @@
+package integration_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"nhooyr.io/websocket"
+)
+
+// client is a strict WebSocket client. It keeps a view of each subscription, and any frame that does not fit fails the
+// test. It belongs to one goroutine.
+type client struct {
+	t     *testing.T
+	conn  *websocket.Conn
+	views map[string]*view
+}
+
+// connect opens a connection, which ends with the test.
+func connect(t *testing.T, g *gateway) *client {
+	t.Helper()
+	c, response, err := dial(t, g)
+	if err != nil {
+		t.Fatalf("connect to %s: %v (%v)", g.clients, err, response)
+	}
+	return c
+}
+
+// dial is connect for connections that may be refused.
+func dial(t *testing.T, g *gateway) (*client, *http.Response, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, response, err := websocket.Dial(ctx, g.clients, nil)
+	if err != nil {
+		return nil, response, err
+	}
+	conn.SetReadLimit(64 << 20)
+	t.Cleanup(func() { _ = conn.CloseNow() })
+	return &client{t: t, conn: conn, views: map[string]*view{}}, response, nil
+}
+
+// subscribe asks for the rows whose column has the value, in JSON, and waits until the subscription has begun.
+func (c *client) subscribe(channel, column, value string) *view {
+	c.t.Helper()
+	v := c.ask(channel, column, value)
+	c.until("the subscription begins", func() bool { return v.subscribed > 0 })
+	return v
+}
+
+// ask is subscribe without waiting.
+func (c *client) ask(channel, column, value string) *view {
+	c.t.Helper()
+	scope := fmt.Sprintf(`{"col":%q,"value":%s}`, column, value)
+	v := newView(channel, scope, column, value)
+	c.views[channel+scope] = v
+	c.send(fmt.Sprintf(`{"type":"subscribe","channel":%q,"scope":%s}`, channel, scope))
+	return v
+}
+
+func (c *client) unsubscribe(v *view) {
+	c.t.Helper()
+	c.send(fmt.Sprintf(`{"type":"unsubscribe","channel":%q,"scope":%s}`, v.channel, v.scope))
+}
+
+func (c *client) send(frame string) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := c.conn.Write(ctx, websocket.MessageText, []byte(frame)); err != nil {
+		c.t.Fatalf("send %s: %v", frame, err)
+	}
+}
+
+// next reads one frame into its view and returns it.
+func (c *client) next(deadline time.Time) ([]byte, error) {
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	kind, frame, err := c.conn.Read(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read a frame: %w", err)
+	}
+	if kind != websocket.MessageText {
+		return nil, fmt.Errorf("a frame is %s", kind)
+	}
+	return frame, c.apply(frame)
+}
+
+func (c *client) apply(frame []byte) error {
+	var f serverFrame
+	decoder := json.NewDecoder(bytes.NewReader(frame))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&f); err != nil {
+		return fmt.Errorf("frame %s: %w", frame, err)
+	}
+	if f.Type == "error" {
+		return nil
+	}
+	v := c.views[f.Channel+string(f.Scope)]
+	if v == nil {
+		return fmt.Errorf("frame %s is about no subscription of this client", frame)
+	}
+	if err := v.apply(&f); err != nil {
+		return fmt.Errorf("frame %s: %w", frame, err)
+	}
+	return nil
+}
+
+// read is until for other goroutines than the test's.
+func (c *client) read(condition func() bool) error {
+	deadline := time.Now().Add(patience)
+	for !condition() {
+		if _, err := c.next(deadline); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// until reads frames until the condition holds.
+func (c *client) until(what string, condition func() bool) {
+	c.t.Helper()
+	if err := c.read(condition); err != nil {
+		c.t.Fatalf("wait until %s: %v", what, err)
+	}
+}
+
+// expect reads as many frames as are given and compares them, byte for byte.
+func (c *client) expect(frames ...string) {
+	c.t.Helper()
+	for _, want := range frames {
+		got, err := c.next(time.Now().Add(patience))
+		if err != nil {
+			c.t.Fatalf("%v, want %s", err, want)
+		}
+		if compact := compacted(want); string(got) != compact {
+			c.t.Fatalf("got frame\n%s\nwant\n%s", got, compact)
+		}
+	}
+}
+
+// expectClose reads until the connection is closed, and returns the close frame.
+func (c *client) expectClose(code websocket.StatusCode, reason string) {
+	c.t.Helper()
+	err := c.read(func() bool { return false })
+	if got := websocket.CloseStatus(err); got != code {
+		c.t.Fatalf("the connection ended with %d (%v), want %d", got, err, code)
+	}
+	if closed := closeError(err); closed.Reason != reason {
+		c.t.Errorf("close reason %q, want %q", closed.Reason, reason)
+	}
+}
+
+func compacted(text string) string {
+	var b bytes.Buffer
+	if err := json.Compact(&b, []byte(text)); err != nil {
+		return text
+	}
+	return b.String()
+}

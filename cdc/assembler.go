@@ -57,7 +57,9 @@ func (a *Assembler) Commit(commit, end LSN) (*Transaction, error) {
 	if commit != a.tx.Commit {
 		return nil, fmt.Errorf("commit at %s of a transaction that began for %s: %w", commit, a.tx.Commit, ErrCommitMismatch)
 	}
-	if len(a.buffer) > 0 {
+	if len(a.buffer) > segmentSize {
+		a.seal() // one huge change: it leaves with the transaction, for nobody else needs so much room
+	} else if len(a.buffer) > 0 {
 		last := make([]byte, len(a.buffer))
 		copy(last, a.buffer)
 		a.tx.segments = append(a.tx.segments, last)

@@ -13,7 +13,8 @@ type Tracker struct {
 	received    Position
 	delivered   Position
 	acked       LSN
-	outstanding int
+	outstanding int // handed on and not delivered; negative while a sink is ahead of the source's note
+	stale       int // outstanding transactions of a log that was forgotten
 }
 
 // Resume sets the position behind which a restarted gateway goes on.
@@ -31,7 +32,8 @@ func (t *Tracker) Replayed(commit LSN) bool {
 	return commit <= t.received.Commit
 }
 
-// Received notes a transaction that the source is about to hand on.
+// Received notes a transaction that the source has handed on; it may be delivered already. One that could not be handed
+// on is not received: its server will send it again.
 func (t *Tracker) Received(tx *Transaction) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -43,6 +45,10 @@ func (t *Tracker) Received(tx *Transaction) {
 func (t *Tracker) Delivered(tx *Transaction) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.stale > 0 { // transactions are delivered in order: those of the forgotten log come first
+		t.stale--
+		return
+	}
 	t.outstanding--
 	t.delivered = Position{Commit: tx.Commit, End: tx.End}
 	t.acked = max(t.acked, tx.End)
@@ -71,9 +77,10 @@ func (t *Tracker) Position() Position {
 	return t.delivered
 }
 
-// Forget starts over: the positions were those of another log.
+// Forget starts over: the positions were those of another log, and so are those of what is still to be delivered.
 func (t *Tracker) Forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.received, t.delivered, t.acked = Position{}, Position{}, 0
+	t.stale, t.outstanding = t.stale+t.outstanding, 0
 }

@@ -2,6 +2,7 @@ package cdc
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -14,11 +15,12 @@ type Pipeline struct {
 	Tracker *Tracker
 	// Checkpoints may be nil: then a restarted gateway relies on the slot's own position alone.
 	Checkpoints CheckpointStore
-	// CheckpointEvery is the least time between two checkpoints.
+	// CheckpointEvery is the least time between two checkpoints. It is positive where Checkpoints is set.
 	CheckpointEvery time.Duration
 	// HandoffBytes bounds what may wait between source and sink.
 	HandoffBytes int
-	// OnCheckpointError is told about every checkpoint that could not be saved; the pipeline goes on.
+	// OnCheckpointError is told about every checkpoint that could not be saved; the pipeline goes on. It is set where
+	// Checkpoints is.
 	OnCheckpointError func(error)
 }
 
@@ -80,7 +82,9 @@ func (p *Pipeline) keepCheckpoint(ctx context.Context) {
 			return
 		}
 		if err := p.Checkpoints.Save(ctx, at); err != nil {
-			p.OnCheckpointError(err)
+			if !errors.Is(ctx.Err(), context.Canceled) { // otherwise it was cut short for the last one, which follows
+				p.OnCheckpointError(err)
+			}
 			return
 		}
 		saved = at

@@ -36,7 +36,7 @@ func (v Value) Equal(w Value) bool {
 	return v.State == w.State && v.State != Absent && string(v.Text) == string(w.Text)
 }
 
-// ErrRow is what CheckRow and AppendRow return, wrapped, for bytes or values that are no row.
+// ErrRow is what CheckRow and AppendRow return for bytes or values that are no row.
 var ErrRow = errors.New("malformed row")
 
 // Len is the number of columns.
@@ -75,7 +75,7 @@ func (r Row) Values() iter.Seq2[int, Value] {
 	}
 }
 
-// AppendRow packs values onto dst.
+// AppendRow packs values onto dst. It refuses more columns and longer values than PostgreSQL has, and unknown states.
 func AppendRow(dst []byte, values []Value) ([]byte, error) {
 	if len(values) > math.MaxInt16 {
 		return dst, ErrRow
@@ -83,10 +83,10 @@ func AppendRow(dst []byte, values []Value) ([]byte, error) {
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(values)))
 	for _, v := range values {
 		dst = append(dst, byte(v.State))
-		if v.State != Text {
+		switch {
+		case v.State == Null, v.State == Absent:
 			continue
-		}
-		if len(v.Text) > math.MaxInt32 {
+		case v.State != Text, len(v.Text) > math.MaxInt32:
 			return dst, ErrRow
 		}
 		dst = binary.BigEndian.AppendUint32(dst, uint32(len(v.Text)))
@@ -102,7 +102,11 @@ func CheckRow(b []byte) (size int, absent bool, err error) {
 		return 0, false, ErrRow
 	}
 	rest := b[2:]
-	for n := int(binary.BigEndian.Uint16(b)); n > 0; n-- {
+	n := int(binary.BigEndian.Uint16(b))
+	if n > math.MaxInt16 {
+		return 0, false, ErrRow
+	}
+	for ; n > 0; n-- {
 		if len(rest) == 0 {
 			return 0, false, ErrRow
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -218,6 +219,7 @@ type viewer struct {
 	scope  protocol.Scope
 	frames []string // type, and for events their kind and id
 	rows   map[string]string
+	broken string // how a frame contradicted those before it
 }
 
 func (s *site) view(conversation string) *viewer {
@@ -275,7 +277,7 @@ func (v *viewer) apply(frame []byte) {
 		v.frames = append(v.frames, f.Type)
 		return
 	case known != (f.Event.Type != "afterInsert"):
-		v.t.Fatalf("%s of row %s, known %v, after %v", f.Event.Type, id, known, v.frames)
+		v.broken = fmt.Sprintf("%s of row %s, known %v, after %q", f.Event.Type, id, known, v.frames)
 	case f.Event.Type == "afterDelete":
 		delete(v.rows, id)
 	default:
@@ -288,6 +290,9 @@ func (v *viewer) expect(frames ...string) {
 	v.t.Helper()
 	synctest.Wait()
 	v.take()
+	if v.broken != "" {
+		v.t.Fatal(v.broken)
+	}
 	if !slices.Equal(v.frames, frames) {
 		v.t.Fatalf("got %q, want %q", v.frames, frames)
 	}
@@ -483,79 +488,95 @@ func TestSubscribingAgainGivesAFreshSnapshot(t *testing.T) {
 // table, and no strict client sees a row twice or misses one.
 func TestViewsAreExactUnderAnyInterleaving(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		synctest.Test(t, func(t *testing.T) {
-			s := newSite(t)
-			defer s.stop()
-			truth := map[string]cdc.Row{}
-			locked := map[string]*commit{} // rows whose last writer is not visible yet: nobody else may write them
-			id := 0
-			var views []*viewer
-			steps := rapid.SliceOfN(rapid.IntRange(0, 9), 5, 60).Draw(r, "steps")
-			for i, step := range steps {
-				pick := func(n int) int { return rapid.IntRange(0, n-1).Draw(r, fmt.Sprint("pick", i)) }
-				switch step {
-				case 0, 1, 2, 3: // a transaction of up to three rows
-					var changes []change
-					var wrote []string
-					for range 1 + pick(3) {
-						key := fmt.Sprint(1 + pick(8))
-						if c := locked[key]; c != nil && !c.visible || slices.Contains(wrote, key) {
-							continue
-						}
-						id++
-						before := truth[key]
-						var after cdc.Row
-						if before == nil || pick(4) > 0 {
-							after = message(key, fmt.Sprint(7+pick(2)), fmt.Sprint("body", id))
-						}
-						changes, wrote = append(changes, change{before, after}), append(wrote, key)
-						truth[key] = after
-						if after == nil {
-							delete(truth, key)
-						}
-					}
-					if len(changes) > 0 {
-						c := s.commit(changes...)
-						for _, key := range wrote {
-							locked[key] = c
-						}
-					}
-				case 4, 5: // one of them becomes visible
-					if hidden := slices.DeleteFunc(slices.Clone(s.log), func(c *commit) bool { return c.visible }); len(hidden) > 0 {
-						s.show(hidden[pick(len(hidden))])
-					}
-				case 6, 7:
-					if s.streamed < len(s.log) {
-						s.stream(s.hub)
-					}
-				case 8:
-					views = append(views, s.view(fmt.Sprint(7+pick(2))))
-					if pick(2) == 0 {
-						synctest.Wait()
-					}
-				case 9:
-					time.Sleep(time.Duration(pick(3)) * time.Second)
+		steps := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) step {
+			return step{kind: rapid.IntRange(0, 9).Draw(r, "kind"), seed: rapid.Uint64Range(0, 1000).Draw(r, "seed")}
+		}), 5, 60).Draw(r, "steps")
+		var difference string
+		synctest.Test(t, func(t *testing.T) { difference = interleave(t, steps) })
+		if difference != "" {
+			r.Fatal(difference)
+		}
+	})
+}
+
+// step is one thing that happens, with the seed of its choices.
+type step struct {
+	kind int
+	seed uint64
+}
+
+// interleave lets the steps happen and returns how a view differs from the table at the end.
+func interleave(t *testing.T, steps []step) string {
+	s := newSite(t)
+	defer s.stop()
+	table := map[string]cdc.Row{}
+	writer := map[string]*commit{} // of each row, the last: until it is visible it holds the row's lock
+	var views []*viewer
+	for n, step := range steps {
+		pick := rand.New(rand.NewPCG(step.seed, 0)).IntN
+		conversation := fmt.Sprint(7 + pick(2))
+		switch step.kind {
+		case 0, 1, 2, 3: // a transaction of up to three rows
+			var changes []change
+			var wrote []string
+			for range 1 + pick(3) {
+				key := fmt.Sprint(1 + pick(8))
+				if c := writer[key]; c != nil && !c.visible || slices.Contains(wrote, key) {
+					continue
+				}
+				before := table[key]
+				var after cdc.Row
+				delete(table, key)
+				if before == nil || pick(4) > 0 {
+					after = message(key, fmt.Sprint(7+pick(2)), fmt.Sprint("body", n))
+					table[key] = after
+				}
+				changes, wrote = append(changes, change{before, after}), append(wrote, key)
+			}
+			if len(changes) > 0 {
+				c := s.commit(changes...)
+				for _, key := range wrote {
+					writer[key] = c
 				}
 			}
-			for _, c := range s.log {
-				s.show(c)
+		case 4, 5:
+			if hidden := slices.DeleteFunc(slices.Clone(s.log), func(c *commit) bool { return c.visible }); len(hidden) > 0 {
+				s.show(hidden[pick(len(hidden))])
 			}
-			for s.streamed < len(s.log) {
+		case 6, 7:
+			if s.streamed < len(s.log) {
 				s.stream(s.hub)
 			}
-			time.Sleep(time.Minute)
-			for _, v := range views {
-				v.take()
-				want := map[string]string{}
-				for key, row := range truth {
-					if string(row.Value(1).Text) == string(v.scope.Value) {
-						want[key] = string(row.Value(2).Text)
-					}
-				}
-				if !maps.Equal(v.rows, want) {
-					r.Fatalf("conversation %s: view %v, table %v, after %q", v.scope.Value, v.rows, want, v.frames)
-				}
+		case 8:
+			views = append(views, s.view(conversation))
+			if pick(2) == 0 {
+				synctest.Wait()
 			}
-		})
-	})
+		case 9:
+			time.Sleep(time.Duration(pick(3)) * time.Second)
+		}
+	}
+	for _, c := range s.log {
+		s.show(c)
+	}
+	for s.streamed < len(s.log) {
+		s.stream(s.hub)
+	}
+	time.Sleep(time.Minute)
+	for _, v := range views {
+		v.take()
+		want := map[string]string{}
+		for key, row := range table {
+			if string(row.Value(1).Text) == string(v.scope.Value) {
+				want[key] = string(row.Value(2).Text)
+			}
+		}
+		if v.broken != "" {
+			return v.broken
+		}
+		if !maps.Equal(v.rows, want) {
+			return fmt.Sprintf("conversation %s: view %v, table %v, after %q", v.scope.Value, v.rows, want, v.frames)
+		}
+	}
+	return ""
 }

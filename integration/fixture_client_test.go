@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,25 +26,39 @@ type client struct {
 // connect opens a connection, which ends with the test.
 func connect(t *testing.T, g *gateway) *client {
 	t.Helper()
-	c, response, err := dial(t, g)
+	c, status, err := dial(t, g)
 	if err != nil {
-		t.Fatalf("connect to %s: %v (%v)", g.clients, err, response)
+		t.Fatalf("connect to %s: %v (status %d)", g.clients, err, status)
 	}
 	return c
 }
 
-// dial is connect for connections that may be refused.
-func dial(t *testing.T, g *gateway) (*client, *http.Response, error) {
+// dial is connect for connections that may be refused. Status is that of the upgrade, 0 where nobody answers.
+func dial(t *testing.T, g *gateway) (c *client, status int, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	conn, response, err := websocket.Dial(ctx, g.clients, nil)
+	// A small buffer: what the client does not read soon waits in the gateway.
+	dialer := &net.Dialer{Control: smallReceiveBuffer}
+	transport := &http.Transport{DialContext: dialer.DialContext}
+	conn, response, err := websocket.Dial(ctx, g.clients, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
+	if response != nil {
+		status = response.StatusCode
+	}
 	if err != nil {
-		return nil, response, err
+		return nil, status, err
 	}
 	conn.SetReadLimit(64 << 20)
 	t.Cleanup(func() { _ = conn.CloseNow() })
-	return &client{t: t, conn: conn, views: map[string]*view{}}, response, nil
+	return &client{t: t, conn: conn, views: map[string]*view{}}, status, nil
+}
+
+func smallReceiveBuffer(_, _ string, raw syscall.RawConn) error {
+	var err error
+	control := raw.Control(func(fd uintptr) {
+		err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 64<<10)
+	})
+	return errors.Join(control, err)
 }
 
 // subscribe asks for the rows whose column has the value, in JSON, and waits until the subscription has begun.
@@ -143,16 +160,22 @@ func (c *client) expect(frames ...string) {
 	}
 }
 
-// expectClose reads until the connection is closed, and returns the close frame.
+// expectClose reads until the gateway closes the connection.
 func (c *client) expectClose(code websocket.StatusCode, reason string) {
 	c.t.Helper()
+	if err := c.readToClose(code, reason); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// readToClose is expectClose for other goroutines than the test's.
+func (c *client) readToClose(code websocket.StatusCode, reason string) error {
 	err := c.read(func() bool { return false })
-	if got := websocket.CloseStatus(err); got != code {
-		c.t.Fatalf("the connection ended with %d (%v), want %d", got, err, code)
+	var closed websocket.CloseError
+	if !errors.As(err, &closed) || closed.Code != code || closed.Reason != reason {
+		return fmt.Errorf("the connection ended with %w, want %d %q", err, code, reason)
 	}
-	if closed := closeError(err); closed.Reason != reason {
-		c.t.Errorf("close reason %q, want %q", closed.Reason, reason)
-	}
+	return nil
 }
 
 func compacted(text string) string {

@@ -27,7 +27,7 @@ func (b *builder) Run() int {
 	if err != nil {
 		return fail("make a folder for the program", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	if err := os.Chmod(dir, 0o755); err != nil { // for the tests that run it as another user
 		return fail("open the program's folder", err)
 	}

@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"nhooyr.io/websocket"
 )
 
 // serverFrame has every member that a frame of the base protocol may have.
@@ -216,10 +215,4 @@ func (v *view) equals(t *testing.T, database, sql string) {
 		t.Errorf("the view of %s %s shows %d rows, %s has %d\nview: %.2000s\nSELECT: %.2000s", v.channel, v.scope, len(got), sql, len(want),
 			strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-}
-
-func closeError(err error) websocket.CloseError {
-	var closed websocket.CloseError
-	errors.As(err, &closed)
-	return closed
 }

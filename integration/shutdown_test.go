@@ -1,0 +1,122 @@
+package integration_test
+
+import (
+	"fmt"
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"nhooyr.io/websocket"
+
+	"github.com/reactive-gw/reactive-gw/internal/pgtest"
+)
+
+func TestSIGTERMUnderLoadSendsClientsAwayAndAcknowledgesWhatTheyGot(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t)
+	l := startLoad(t, database, 2)
+	g := serve(t, database, snapshots)
+	var reading errgroup.Group
+	var views []*view
+	for range 20 {
+		c := connect(t, g)
+		v := c.subscribe("message", "conversation_id", "1")
+		c.until("changes flow", func() bool { return len(v.events) > 20 })
+		views = append(views, v)
+		reading.Go(func() error { return c.readToClose(websocket.StatusGoingAway, "going away") })
+	}
+	asked := time.Now()
+	if code := g.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if took := time.Since(asked); took > 10*time.Second {
+		t.Errorf("took %s to end, want at most 10s", took)
+	}
+	if err := reading.Wait(); err != nil {
+		t.Error(err)
+	}
+	l.stop()
+	again := sentAgain(t, database)
+	for _, v := range views {
+		for _, e := range v.events {
+			if id := string(e.PrimaryKey["id"]); e.Type == "afterInsert" && again[id] {
+				t.Fatalf("message %s was delivered and will be sent again", id)
+			}
+		}
+	}
+}
+
+func TestAfterSIGTERMNothingIsSentAgain(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t, conversations, messages, twoTalks)
+	g := serve(t, database, chat)
+	c := connect(t, g)
+	v := c.subscribe("message", "conversation_id", "1")
+	pgtest.Exec(t, database, `insert into message values (1, 1, 'one')`, `insert into message values (2, 1, 'two')`)
+	c.until("both have come", func() bool { return len(v.events) == 2 })
+	if code := g.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if again := sentAgain(t, database); len(again) > 0 {
+		t.Errorf("messages %v will be sent again", again)
+	}
+	pgtest.Exec(t, database, `insert into message values (3, 1, 'three')`) // the control: this one has to be there
+	if again := sentAgain(t, database); !again["3"] || len(again) != 1 {
+		t.Errorf("the slot holds messages %v, want the third alone", again)
+	}
+}
+
+// sentAgain lists the messages whose inserts the slot still holds. It looks for their identifiers in pgoutput's binary
+// insert messages ('I', relation, 'N', columns, and the first column as 't', length, text).
+func sentAgain(t *testing.T, database string) map[string]bool {
+	t.Helper()
+	ids := query[[]string](t, database, fmt.Sprintf(`
+		select coalesce(array_agg(convert_from(substring(data from 14 for get_byte(data, 12)), 'UTF8')), '{}')
+		from pg_logical_slot_peek_binary_changes('%s', null, null, 'proto_version', '1', 'publication_names', 'mtbreactive')
+		where get_byte(data, 0) = ascii('I')`, slotOf(t, database)))
+	again := map[string]bool{}
+	for _, id := range ids {
+		again[id] = true
+	}
+	return again
+}
+
+func TestWhileItDrainsItIsNotReady(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t, conversations, messages, twoTalks)
+	g := serve(t, database, chat)
+	holdUp(t, g, database)
+	g.signal(syscall.SIGTERM)
+	g.awaitReadiness(http.StatusServiceUnavailable, "draining")
+	if _, status, err := dial(t, g); err == nil {
+		t.Errorf("a new connection was taken (status %d)", status)
+	}
+	if code := g.wait(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestASecondSignalEndsItAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		database := newDatabase(t, conversations, messages, twoTalks)
+		g := serve(t, database, chat)
+		holdUp(t, g, database)
+		g.signal(s)
+		g.awaitReadiness(http.StatusServiceUnavailable, "draining")
+		g.stop(s)
+		if status := g.cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != s {
+			t.Errorf("ended with %s, want the signal's own end", g.cmd.ProcessState)
+		}
+	}
+}
+
+// holdUp makes a client for which a write is under way that it does not take: a drain has to wait for it.
+func holdUp(t *testing.T, g *gateway, database string) {
+	t.Helper()
+	connect(t, g).subscribe("message", "conversation_id", "1")
+	pgtest.Exec(t, database, `insert into message select n, 1, repeat('x', 1000000) from generate_series(1, 12) n`)
+	eventually(t, "what the client does not read waits", func() bool { return g.metric("reactive_queue_bytes") > 1_000_000 })
+}

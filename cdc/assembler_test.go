@@ -10,23 +10,6 @@ import (
 	"pgregory.net/rapid"
 )
 
-// transaction assembles one transaction of a single change.
-func transaction(t testing.TB, commit, end LSN) *Transaction {
-	t.Helper()
-	var a Assembler
-	if err := a.Begin(uint32(commit), commit, time.Unix(1, 0)); err != nil {
-		t.Fatal(err)
-	}
-	if err := a.Add(Insert, message(), nil, row(t, commit.String(), "a", nil)); err != nil {
-		t.Fatal(err)
-	}
-	tx, err := a.Commit(commit, end)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tx
-}
-
 func changes(tx *Transaction) []Change {
 	var list []Change
 	for c := range tx.Changes() {

@@ -33,6 +33,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	handoff := NewHandoff(p.HandoffBytes)
 	saverCtx, stopSaver := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSaver()
+	saved := p.Tracker.Position() // before anything is delivered
 	var g errgroup.Group
 	g.Go(func() error {
 		defer handoff.Close()
@@ -45,7 +46,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	})
 	if p.Checkpoints != nil {
 		g.Go(func() error {
-			p.keepCheckpoint(saverCtx)
+			p.keepCheckpoint(saverCtx, saved)
 			return nil
 		})
 	}
@@ -72,10 +73,9 @@ func (p *Pipeline) deliver(handoff *Handoff) {
 
 // keepCheckpoint saves the delivered position when it has moved, at most once per interval and once more at the end.
 // Only published transactions move it, so the log that the checkpoint itself writes never leads to another one.
-func (p *Pipeline) keepCheckpoint(ctx context.Context) {
+func (p *Pipeline) keepCheckpoint(ctx context.Context, saved Position) {
 	ticker := time.NewTicker(p.CheckpointEvery)
 	defer ticker.Stop()
-	saved := p.Tracker.Position()
 	save := func(ctx context.Context) {
 		at := p.Tracker.Position()
 		if at == saved {

@@ -19,8 +19,8 @@ type Client struct {
 }
 
 // Subscribe begins a subscription: `subscribed` is queued first, then, where the channel has one, the snapshot, then
-// changes. Subscribing again to the same rows confirms again, with a fresh snapshot, and delivers nothing twice. The
-// error is a *protocol.Error.
+// changes. Subscribing again to the same rows confirms again, with a fresh snapshot, and delivers nothing twice. A client
+// that has to go or was detached gets no subscription. The error is a *protocol.Error.
 func (c *Client) Subscribe(channel string, scope protocol.Scope) error {
 	h := c.hub
 	h.mu.Lock()
@@ -33,7 +33,9 @@ func (c *Client) Subscribe(channel string, scope protocol.Scope) error {
 		return &protocol.Error{Code: protocol.CodeUnknownChannel, Detail: "the channel's table was altered"}
 	}
 	defer h.flush()
-	h.push(c, protocol.AppendSubscribed(nil, ch.Name, scope.Raw))
+	if !h.push(c, protocol.AppendSubscribed(nil, ch.Name, scope.Raw)) {
+		return nil // it has to go, and while it lingers its subscriptions must not gather
+	}
 	if t := index.topics[value]; t != nil && c.subs[t] != nil {
 		old := c.subs[t]
 		if old.group.echo == string(scope.Raw) {
@@ -87,7 +89,16 @@ func (c *Client) Next(ctx context.Context, reuse [][]byte) ([][]byte, error) {
 }
 
 // Close makes Next return a *Closed with this code behind what is queued.
-func (c *Client) Close(code protocol.Close) { c.queue.close(code) }
+func (c *Client) Close(code protocol.Close) {
+	h := c.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range c.subs {
+		h.release(s.group)
+	}
+	h.flush()
+	c.queue.close(code)
+}
 
 // Detach ends all subscriptions. The client gets nothing any more.
 func (c *Client) Detach() {

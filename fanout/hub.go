@@ -1,7 +1,9 @@
 package fanout
 
 import (
+	"context"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -17,6 +19,7 @@ type Hub struct {
 	queueBytes int
 	snapshots  Snapshots
 	wake       chan struct{} // tells Run that a reading is wanted
+	batchWake  chan struct{} // tells Run that there is a batch
 
 	mu       sync.Mutex
 	registry *registry
@@ -29,6 +32,9 @@ type Hub struct {
 	wanted        []*reading
 	readingNumber uint64
 	unseen        unseen
+
+	batches  []*group  // that have one, or had
+	batchDue time.Time // when sendBatches looks again; zero while there is none
 
 	subscriptions int
 	events        uint64
@@ -54,16 +60,28 @@ type Options struct {
 // maxUnseen bounds the transactions that are kept until they are visible, in bytes.
 const maxUnseen = 64 << 20
 
-// NewHub makes a hub. Where channels have snapshots, Run has to run.
+// NewHub makes a hub. Where channels have snapshots or batches, Run has to run.
 func NewHub(o Options) (*Hub, error) {
 	registry, err := newRegistry(o.Channels)
 	if err != nil {
 		return nil, err
 	}
 	return &Hub{
-		log: o.Log, queueBytes: o.QueueBytes, snapshots: o.Snapshots, wake: make(chan struct{}, 1), registry: registry,
+		log: o.Log, queueBytes: o.QueueBytes, snapshots: o.Snapshots, wake: make(chan struct{}, 1), batchWake: make(chan struct{}, 1), registry: registry,
 		clients: map[*Client]struct{}{}, shapes: map[uint32]shape{}, readings: map[*topic]*reading{}, unseen: unseen{limit: maxUnseen},
 	}, nil
+}
+
+// Run does what takes its time: it reads snapshots and sends batches. It returns when ctx has ended and nothing of it runs
+// any more.
+func (h *Hub) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	running.Go(func() { h.sendBatches(ctx) })
+	if h.snapshots != nil {
+		running.Go(func() { h.readSnapshots(ctx) })
+		running.Go(func() { h.watchVisibility(ctx) })
+	}
+	running.Wait()
 }
 
 // Attach adds a client. It stays until Detach.
@@ -114,10 +132,11 @@ func (h *Hub) flush() {
 
 // begin lets a subscription get its snapshot and then changes, or changes at once.
 func (h *Hub) begin(s *subscription) {
+	h.release(s.group)
 	switch {
 	case s.group.topic.channel.Snapshot == nil:
 		if s.waits() {
-			s.activate()
+			s.activate(nil)
 		}
 	case !s.waits():
 		s.suspend()
@@ -153,6 +172,7 @@ func (h *Hub) Reset(cdc.ResetReason) {
 func (h *Hub) beginAnew(ch *channel) {
 	for _, s := range ch.active() {
 		if ch.Snapshot == nil {
+			h.release(s.group)
 			s.client.queue.close(protocol.CloseServiceRestart)
 			continue
 		}

@@ -35,6 +35,9 @@ type group struct {
 	subs  []*subscription
 	// waiting counts the subscriptions that are to come in when they have their snapshot.
 	waiting int
+	// fresh counts those in subs whose snapshot may have shown what the stream still brings: see subscription.seen.
+	fresh int
+	batch batch
 }
 
 // subscription is one client's place in a group.
@@ -96,9 +99,13 @@ func (g *group) add(c *Client) *subscription {
 	return &subscription{client: c, group: g, at: awaiting}
 }
 
-// activate lets the subscription get changes from now on.
-func (s *subscription) activate() {
+// activate lets the subscription get changes from now on, but for those that its snapshot has shown; seen is nil where
+// there was none.
+func (s *subscription) activate(seen *seen) {
 	s.group.waiting--
+	if s.seen = seen; seen != nil {
+		s.group.fresh++
+	}
 	s.at = len(s.group.subs)
 	s.group.subs = append(s.group.subs, s)
 }
@@ -107,10 +114,19 @@ func (s *subscription) activate() {
 func (s *subscription) suspend() {
 	s.group.waiting++
 	s.takeOut()
-	s.at, s.seen = awaiting, nil
+	s.at = awaiting
+}
+
+// passed notes that the stream has passed the subscription's snapshot.
+func (s *subscription) passed() {
+	if s.seen != nil {
+		s.seen = nil
+		s.group.fresh--
+	}
 }
 
 func (s *subscription) takeOut() {
+	s.passed()
 	g, last := s.group, len(s.group.subs)-1
 	g.subs[s.at] = g.subs[last]
 	g.subs[s.at].at = s.at

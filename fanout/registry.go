@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"fmt"
+	"time"
 )
 
 // Channel is a table that clients may subscribe to.
@@ -14,6 +15,8 @@ type Channel struct {
 	Exclude []string
 	// Snapshot makes new subscribers get the rows that are there; nil for none.
 	Snapshot *SnapshotOptions
+	// BatchEvery is how long events may wait to go out with others in one frame; 0 sends each at once.
+	BatchEvery time.Duration
 }
 
 // Scope is a column by whose value clients may narrow a channel.

@@ -101,30 +101,20 @@ func (h *Hub) await(s *subscription) {
 	r.waiting = append(r.waiting, s)
 }
 
-// Run reads the snapshots that subscriptions want, until ctx ends and no reading is left. It must run while the hub is in
-// use.
-func (h *Hub) Run(ctx context.Context) error {
-	if h.snapshots == nil {
-		<-ctx.Done()
-		return nil
-	}
-	var g errgroup.Group
-	g.Go(func() error { h.watchVisibility(ctx); return nil })
-	g.Go(func() error {
-		var readers errgroup.Group
-		readers.SetLimit(snapshotReaders)
-		for ctx.Err() == nil {
-			select {
-			case <-h.wake:
-			case <-ctx.Done():
-			}
-			for r := h.next(); r != nil && ctx.Err() == nil; r = h.next() {
-				readers.Go(func() error { h.read(ctx, r); return nil })
-			}
+// readSnapshots reads what is wanted, until ctx ends and no reading is left.
+func (h *Hub) readSnapshots(ctx context.Context) {
+	var readers errgroup.Group
+	readers.SetLimit(snapshotReaders)
+	for ctx.Err() == nil {
+		select {
+		case <-h.wake:
+		case <-ctx.Done():
 		}
-		return readers.Wait()
-	})
-	return g.Wait()
+		for r := h.next(); r != nil && ctx.Err() == nil; r = h.next() {
+			readers.Go(func() error { h.read(ctx, r); return nil })
+		}
+	}
+	_ = readers.Wait() // the readers return no error
 }
 
 // next takes the reading that was wanted first.
@@ -214,8 +204,8 @@ func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot) {
 			frames[s.group] = frame
 		}
 		h.push(s.client, frame)
-		s.activate()
-		s.seen = &seen{visibility: &visibility, upto: snapshot.Upto}
+		h.release(s.group)
+		s.activate(&seen{visibility: &visibility, upto: snapshot.Upto})
 		h.catchUp(s, &visibility)
 	}
 }

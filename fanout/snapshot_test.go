@@ -188,13 +188,19 @@ type site struct {
 	ended  chan struct{}
 }
 
-func newSite(t testing.TB) *site {
+func newSite(t testing.TB, adjust ...func(*fanout.Channel)) *site {
 	s := &site{primary: newPrimary(), t: t, ended: make(chan struct{})}
-	var err error
-	s.hub, err = fanout.NewHub(fanout.Options{QueueBytes: 1 << 20, Snapshots: s.primary, Log: zap.NewNop(), Channels: []fanout.Channel{{
+	channel := fanout.Channel{
 		Name: "message", Schema: "public", Table: "message", Snapshot: &fanout.SnapshotOptions{Limit: 100},
 		Scopes: []fanout.Scope{{Column: "conversation_id", Type: fanout.Int8, TypeOID: int8OID}},
-	}}})
+	}
+	for _, f := range adjust {
+		f(&channel)
+	}
+	var err error
+	s.hub, err = fanout.NewHub(fanout.Options{
+		QueueBytes: 1 << 20, Snapshots: s.primary, Log: zap.NewNop(), Channels: []fanout.Channel{channel},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +208,7 @@ func newSite(t testing.TB) *site {
 	ctx, s.cancel = context.WithCancel(t.Context())
 	go func() {
 		defer close(s.ended)
-		_ = s.hub.Run(ctx)
+		s.hub.Run(ctx)
 	}()
 	return s
 }
@@ -251,17 +257,12 @@ func (v *viewer) apply(frame []byte) {
 	var f struct {
 		Type, Code string
 		Rows       []map[string]any
-		Event      struct {
-			Type       string
-			PrimaryKey map[string]any
-			Row        map[string]any
-		}
+		Event      event
+		Events     []event
 	}
 	if err := json.Unmarshal(frame, &f); err != nil {
 		v.t.Fatalf("frame %s: %v", frame, err)
 	}
-	id := fmt.Sprint(f.Event.PrimaryKey["id"])
-	_, known := v.rows[id]
 	switch {
 	case f.Type == "snapshot":
 		clear(v.rows)
@@ -276,14 +277,34 @@ func (v *viewer) apply(frame []byte) {
 	case f.Type != "change":
 		v.frames = append(v.frames, f.Type)
 		return
-	case known != (f.Event.Type != "afterInsert"):
-		v.broken = fmt.Sprintf("%s of row %s, known %v, after %q", f.Event.Type, id, known, v.frames)
-	case f.Event.Type == "afterDelete":
+	case len(f.Events) > 0:
+		v.frames = append(v.frames, fmt.Sprintf("%d events", len(f.Events)))
+		for _, e := range f.Events {
+			v.event(e)
+		}
+		return
+	}
+	v.event(f.Event)
+}
+
+type event struct {
+	Type       string
+	PrimaryKey map[string]any
+	Row        map[string]any
+}
+
+func (v *viewer) event(e event) {
+	id := fmt.Sprint(e.PrimaryKey["id"])
+	_, known := v.rows[id]
+	switch {
+	case known != (e.Type != "afterInsert"):
+		v.broken = fmt.Sprintf("%s of row %s, known %v, after %q", e.Type, id, known, v.frames)
+	case e.Type == "afterDelete":
 		delete(v.rows, id)
 	default:
-		v.rows[id] = fmt.Sprint(f.Event.Row["body"])
+		v.rows[id] = fmt.Sprint(e.Row["body"])
 	}
-	v.frames = append(v.frames, f.Event.Type+" "+id)
+	v.frames = append(v.frames, e.Type+" "+id)
 }
 
 func (v *viewer) expect(frames ...string) {
@@ -298,9 +319,9 @@ func (v *viewer) expect(frames ...string) {
 	}
 }
 
-func inBubble(t *testing.T, test func(*testing.T, *site)) {
+func inBubble(t *testing.T, test func(*testing.T, *site), adjust ...func(*fanout.Channel)) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t)
+		s := newSite(t, adjust...)
 		defer s.stop()
 		test(t, s)
 	})

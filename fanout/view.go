@@ -110,6 +110,9 @@ func (d *delta) send(t *topic, kind protocol.EventType) {
 		if len(g.subs) == 0 {
 			continue
 		}
+		if d.hub.gather(g, d.event(kind)) {
+			continue
+		}
 		frame := d.frame(g, kind)
 		for _, s := range g.subs {
 			if s.seen != nil {
@@ -118,7 +121,7 @@ func (d *delta) send(t *topic, kind protocol.EventType) {
 					continue
 				}
 				if passed {
-					s.seen = nil
+					s.passed()
 				}
 			}
 			d.hub.frames++
@@ -127,11 +130,13 @@ func (d *delta) send(t *topic, kind protocol.EventType) {
 	}
 }
 
+// frameAround is what a frame has besides the channel's name, the scope and the events.
+const frameAround = 48
+
 // frame returns a new frame with an event of the change.
 func (d *delta) frame(g *group, kind protocol.EventType) []byte {
-	const around = 48 // what a frame has besides the channel's name, the scope and the event
 	event, name := d.event(kind), g.topic.channel.Name
-	return protocol.AppendChange(make([]byte, 0, len(event)+len(g.echo)+len(name)+around), name, []byte(g.echo), event)
+	return protocol.AppendChange(make([]byte, 0, len(event)+len(g.echo)+len(name)+frameAround), name, []byte(g.echo), event)
 }
 
 func (d *delta) event(kind protocol.EventType) []byte {

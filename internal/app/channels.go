@@ -147,7 +147,7 @@ func (r *resolver) entry(i int) {
 	}
 	r.served.add(fanout.Channel{
 		Name: entry.Channel, Schema: t.Schema, Table: t.Name, Scopes: scopes, Exclude: entry.Columns.Exclude,
-		Snapshot: r.snapshot(entry, t, path),
+		Snapshot: r.snapshot(entry, t, path), BatchEvery: entry.Batch,
 	}, t)
 }
 

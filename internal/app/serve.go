@@ -126,7 +126,7 @@ func (s *server) work(ctx, late context.Context) error {
 	defer stopStreaming()
 	g, failed := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.pipeline.Run(streaming) })
-	g.Go(func() error { return p.hub.Run(streaming) })
+	g.Go(func() error { p.hub.Run(streaming); return nil })
 	g.Go(func() error { return s.serveHTTP(streaming, s.public, s.publicHandler(p)) })
 	g.Go(func() error { s.watchRetained(streaming, p); return nil })
 	g.Go(func() error {

@@ -85,6 +85,8 @@ type Reactive struct {
 	Columns Columns
 	// Snapshot is what new subscribers are sent first; nil for nothing.
 	Snapshot *Snapshot
+	// Batch is how long events may wait to go out in one frame; 0 sends each at once.
+	Batch time.Duration
 }
 
 // Columns selects the columns that clients see.

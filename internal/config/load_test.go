@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/urfave/cli/v2"
 )
@@ -296,6 +297,7 @@ func TestCommentedSectionOfTheExample(t *testing.T) {
 		Scopes:   []string{"conversation_id"},
 		Columns:  Columns{Exclude: []string{"secret"}},
 		Snapshot: &Snapshot{Limit: 100, OrderBy: []Order{{Column: "created_at", Descending: true, NullsFirst: true}}},
+		Batch:    50 * time.Millisecond,
 	}}
 	if !reflect.DeepEqual(c.Reactive, want) {
 		t.Errorf("got %v", c.Reactive)

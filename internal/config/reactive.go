@@ -49,6 +49,7 @@ func (d *document) reactiveEntry(path string, node ast.Node) Reactive {
 				{"orderBy", one(d, kindText, orderBy, &r.Snapshot.OrderBy)},
 			})
 		}},
+		{"batchMs", one(d, kindNumber, milliseconds, &r.Batch)},
 		{"columns", func(path string, node ast.Node) {
 			d.mapping(path, node, []key{
 				{"exclude", some(d, catalogName, &r.Columns.Exclude)},

@@ -97,6 +97,16 @@ func duration(text string) (time.Duration, *mistake) {
 	return d, nil
 }
 
+// milliseconds is how long events may wait: 0 is not at all.
+func milliseconds(text string) (time.Duration, *mistake) {
+	const longest = 60_000
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil || n > longest {
+		return 0, &mistake{problem: fmt.Sprintf("is not a whole number of milliseconds from 0 to %d", longest), fix: "write digits only, for example 50"}
+	}
+	return time.Duration(n) * time.Millisecond, nil
+}
+
 // drainDuration leaves time, of the ten seconds that an orchestrator waits before it kills the process, for what comes
 // after the clients: the last acknowledgement and the last checkpoint, also where the database does not answer.
 func drainDuration(text string) (time.Duration, *mistake) {

@@ -1,0 +1,115 @@
+package fanout
+
+import (
+	"context"
+	"time"
+
+	"github.com/reactive-gw/reactive-gw/protocol"
+)
+
+// A channel with BatchEvery gathers the events of each group and sends them as one frame. What must not be overtaken
+// sends them early: an event for a part of the group, a new or a restarted subscriber, the end of a connection.
+
+// maxBatch is the size, in bytes of events, at which a batch does not wait for its time.
+const maxBatch = 64 << 10
+
+// batch is the events that a group has gathered.
+type batch struct {
+	events [][]byte
+	bytes  int
+	due    time.Time
+}
+
+// gather adds an event to the group's batch. It returns false where the group cannot have one, and then the batch that
+// there may be has gone out.
+func (h *Hub) gather(g *group, event []byte) bool {
+	every := g.topic.channel.BatchEvery
+	if every == 0 {
+		return false
+	}
+	if g.fresh > 0 {
+		h.release(g)
+		return false
+	}
+	if len(g.batch.events) == 0 {
+		g.batch.due = time.Now().Add(every)
+		h.batches = append(h.batches, g)
+		if h.batchDue.IsZero() || g.batch.due.Before(h.batchDue) {
+			h.batchDue = g.batch.due
+			h.wakeBatches()
+		}
+	}
+	g.batch.events = append(g.batch.events, event)
+	if g.batch.bytes += len(event); g.batch.bytes >= maxBatch {
+		h.release(g)
+	}
+	return true
+}
+
+// release sends the group's batch, if there is one.
+func (h *Hub) release(g *group) {
+	b := g.batch
+	if len(b.events) == 0 {
+		return
+	}
+	g.batch = batch{}
+	name, echo := g.topic.channel.Name, []byte(g.echo)
+	var frame []byte
+	if len(b.events) == 1 {
+		frame = protocol.AppendChange(nil, name, echo, b.events[0])
+	} else {
+		frame = protocol.AppendChanges(make([]byte, 0, b.bytes+len(b.events)+len(echo)+len(name)+frameAround), name, echo, b.events)
+	}
+	h.frames += uint64(len(g.subs))
+	for _, s := range g.subs {
+		h.push(s.client, frame)
+	}
+}
+
+func (h *Hub) wakeBatches() {
+	select {
+	case h.batchWake <- struct{}{}:
+	default:
+	}
+}
+
+// sendBatches sends each batch when its time has come, until ctx ends.
+func (h *Hub) sendBatches(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-h.batchWake:
+		case <-ctx.Done():
+			return
+		}
+		if next := h.releaseDue(time.Now()); !next.IsZero() {
+			timer.Reset(time.Until(next))
+		}
+	}
+}
+
+// releaseDue returns when the next batch is due, the zero time where there is none.
+func (h *Hub) releaseDue(now time.Time) time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer h.flush()
+	h.batchDue = time.Time{}
+	waiting := h.batches[:0]
+	for _, g := range h.batches {
+		switch {
+		case len(g.batch.events) == 0: // released early; it is listed again with its next event
+		case !g.batch.due.After(now):
+			h.release(g)
+		default:
+			waiting = append(waiting, g)
+			if h.batchDue.IsZero() || g.batch.due.Before(h.batchDue) {
+				h.batchDue = g.batch.due
+			}
+		}
+	}
+	clear(h.batches[len(waiting):])
+	h.batches = waiting
+	return h.batchDue
+}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"nhooyr.io/websocket"
@@ -15,8 +16,8 @@ import (
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
 
-// socket is a WebSocket connection. This file alone knows the library. One goroutine reads, one writes; close may be
-// called from any.
+// socket is a WebSocket connection. This file alone knows the library. One goroutine reads, one writes; ping and abort
+// may be called from any.
 type socket struct {
 	conn *websocket.Conn
 	raw  *boundedConn
@@ -25,12 +26,24 @@ type socket struct {
 // boundedConn is the connection beneath: every write to it, the library's own pongs and close frames included, has to
 // get through within timeout. The library's own way, a context that expires, costs an allocation and two goroutine
 // switches for every frame.
+//
+// It also lets nothing follow the close frame of a farewell (RFC 6455, section 5.5.1). The library answers the peer's
+// answer to it with another close frame, and browsers take that for a failure: their code is 1006 then, not ours.
 type boundedConn struct {
 	net.Conn
 	timeout time.Duration
+	leaving atomic.Bool // a farewell has begun: the next close frame is the last one
+	silent  atomic.Bool // that was written
 }
 
 func (c *boundedConn) Write(p []byte) (int, error) {
+	if c.silent.Load() {
+		return len(p), nil
+	}
+	const opcode, opClose = 0x0F, 0x08
+	if c.leaving.Load() && len(p) > 0 && p[0]&opcode == opClose {
+		c.silent.Store(true) // the library writes a control frame in one piece
+	}
 	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 		return 0, err
 	}
@@ -106,8 +119,10 @@ func (s *socket) write(frame []byte) error {
 // ping waits for the peer's answer, which only a read in progress can hear.
 func (s *socket) ping(ctx context.Context) error { return s.conn.Ping(ctx) }
 
-// close says goodbye with a code, waits a moment for the answer, and ends the connection.
+// close says goodbye with a code, waits a moment for the answer, and ends the connection. Only the goroutine that writes
+// may call it.
 func (s *socket) close(code protocol.Close) {
+	s.raw.leaving.Store(true)
 	_ = s.raw.SetDeadline(time.Now().Add(farewell))
 	_ = s.conn.Close(websocket.StatusCode(code), code.Reason())
 	s.abort()

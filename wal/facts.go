@@ -54,6 +54,8 @@ type PublicationFacts struct {
 	Tables    map[TableName]bool
 	Filtered  map[TableName]bool // tables with a row filter
 	Columns   map[TableName][]string
+	Listed    map[TableName]bool // tables with a column list
+	Generated bool               // stored generated columns are published
 }
 
 // Includes tells whether the table's changes are published under its own name.
@@ -80,18 +82,27 @@ select coalesce(plugin, ''), slot_type = 'logical', coalesce(database, ''), temp
            restart_lsn), 0)::bigint
 from pg_catalog.pg_replication_slots where slot_name = $1`
 
+// publicationFacts asks for a column that only version 18 has by way of JSON.
 const publicationFacts = `
-select puballtables, pubviaroot, pubinsert, pubupdate, pubdelete, pubtruncate
-from pg_catalog.pg_publication where pubname = $1`
+select puballtables, pubviaroot, pubinsert, pubupdate, pubdelete, pubtruncate,
+       coalesce(pg_catalog.to_jsonb(p) ->> 'pubgencols', 'n') = 's'
+from pg_catalog.pg_publication p where pubname = $1`
 
 // publicationTables has row filters and column lists from version 15 on.
 const publicationTables = `
-select t.schemaname, t.tablename, false, null::text[]
+select t.schemaname, t.tablename, false, null::text[], false
 from pg_catalog.pg_publication_tables t where t.pubname = $1`
 
 const publicationTables15 = `
-select t.schemaname, t.tablename, t.rowfilter is not null, t.attnames::text[]
-from pg_catalog.pg_publication_tables t where t.pubname = $1`
+select t.schemaname, t.tablename, t.rowfilter is not null, t.attnames::text[],
+       exists (select from pg_catalog.pg_publication_rel r
+               join pg_catalog.pg_publication p on p.oid = r.prpubid
+               where p.pubname = t.pubname and r.prattrs is not null
+                 and (r.prrelid = c.oid or r.prrelid in (select a.relid from pg_catalog.pg_partition_ancestors(c.oid) a)))
+from pg_catalog.pg_publication_tables t
+join pg_catalog.pg_namespace n on n.nspname = t.schemaname
+join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = t.tablename
+where t.pubname = $1`
 
 // Backend is what readFacts needs of a connection: queries and the process that the server said it would be.
 type Backend interface {
@@ -141,8 +152,10 @@ func readSlot(ctx context.Context, q Querier, name string) (*SlotFacts, error) {
 func readPublication(ctx context.Context, q Querier, name string, version int) (*PublicationFacts, error) {
 	var p *PublicationFacts
 	err := each(ctx, q, "read publication", publicationFacts, []any{name}, func(rows pgx.Rows) error {
-		p = &PublicationFacts{Tables: map[TableName]bool{}, Filtered: map[TableName]bool{}, Columns: map[TableName][]string{}}
-		return rows.Scan(&p.AllTables, &p.ViaRoot, &p.Insert, &p.Update, &p.Delete, &p.Truncate)
+		p = &PublicationFacts{
+			Tables: map[TableName]bool{}, Filtered: map[TableName]bool{}, Columns: map[TableName][]string{}, Listed: map[TableName]bool{},
+		}
+		return rows.Scan(&p.AllTables, &p.ViaRoot, &p.Insert, &p.Update, &p.Delete, &p.Truncate, &p.Generated)
 	})
 	if err != nil || p == nil {
 		return nil, err
@@ -153,14 +166,17 @@ func readPublication(ctx context.Context, q Querier, name string, version int) (
 	}
 	err = each(ctx, q, "read publication tables", tables, []any{name}, func(rows pgx.Rows) error {
 		var t TableName
-		var filtered bool
+		var filtered, listed bool
 		var columns []string
-		if err := rows.Scan(&t.Schema, &t.Name, &filtered, &columns); err != nil {
+		if err := rows.Scan(&t.Schema, &t.Name, &filtered, &columns, &listed); err != nil {
 			return err
 		}
 		p.Tables[t], p.Columns[t] = true, columns
 		if filtered {
 			p.Filtered[t] = true
+		}
+		if listed {
+			p.Listed[t] = true
 		}
 		return nil
 	})

@@ -42,6 +42,10 @@ type WantedTable struct {
 const (
 	minVersion = 140000
 	publishAll = "insert, update, delete, truncate"
+	// generatedVersion is the first that can publish generated columns, and that refuses updates of a table with
+	// REPLICA IDENTITY FULL where it does not.
+	generatedVersion = 180000
+	publishGenerated = "publish_generated_columns = stored"
 )
 
 // Findings judges the facts: every check is there, also the good ones, in the order in which they are to be mended.
@@ -104,7 +108,7 @@ func (j *judge) publication() {
 		for _, t := range j.want.Tables {
 			tables = append(tables, t.Quoted())
 		}
-		sql := fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (publish_via_partition_root = true);", name, strings.Join(tables, ", "))
+		sql := fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (%s);", name, strings.Join(tables, ", "), j.publicationOptions())
 		if len(tables) == 0 {
 			j.add("publication", Fail, "-- create a table with a primary key first", "there is no publication %s, and no table with a primary key to publish", j.want.Publication)
 			return
@@ -121,6 +125,11 @@ func (j *judge) publication() {
 		j.add("publication", Mendable, fmt.Sprintf("ALTER PUBLICATION %s SET (publish_via_partition_root = true);", name),
 			"publication %s sends changes of partitioned tables under the names of their partitions", j.want.Publication)
 	}
+	generated := slices.IndexFunc(j.want.Tables, func(t WantedTable) bool { return t.has(StoredGenerated) })
+	if j.facts.Version >= generatedVersion && generated >= 0 && !p.Generated {
+		j.add("publication", Mendable, fmt.Sprintf("ALTER PUBLICATION %s SET (%s);", name, publishGenerated),
+			"publication %s leaves out the generated columns of %s: with REPLICA IDENTITY FULL the server would refuse its updates", j.want.Publication, j.want.Tables[generated])
+	}
 	var missing []string
 	for _, t := range j.want.Tables {
 		if !j.publishes(t) {
@@ -133,6 +142,14 @@ func (j *judge) publication() {
 		return
 	}
 	j.add("publication", Good, "", "%s has %d tables", j.want.Publication, len(p.Tables))
+}
+
+func (j *judge) publicationOptions() string {
+	const viaRoot = "publish_via_partition_root = true"
+	if j.facts.Version < generatedVersion {
+		return viaRoot
+	}
+	return viaRoot + ", " + publishGenerated
 }
 
 // publishes also finds a partitioned table that is listed by its partitions only, for want of ViaRoot.
@@ -164,12 +181,25 @@ func (j *judge) table(t WantedTable) {
 			j.add(check, Warn, "", "the publication filters its rows: clients see no others")
 		}
 	}
+	j.identity(t, check, needed)
+}
+
+// identity judges what the before images hold.
+func (j *judge) identity(t WantedTable, check string, needed []string) {
+	forbids, allow := j.forbidsFull(t)
 	full := true
 	for _, l := range t.Leaves {
 		sql := fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL;", l.Quoted())
 		switch {
+		case forbids != "" && l.Identity == 'f':
+			j.add(check, Fail, allow, "%s, and with REPLICA IDENTITY FULL the server refuses to update or delete rows of %s", forbids, l.TableName)
 		case l.Identity == 'f':
 			continue
+		case forbids != "" && !l.Covers(needed):
+			j.add(check, Fail, allow+", or give it a unique index over "+strings.Join(needed, ", ")+" as REPLICA IDENTITY",
+				"the before images of %s leave out the columns that scopes look at, and REPLICA IDENTITY FULL is not possible: %s", l.TableName, forbids)
+		case forbids != "":
+			j.add(check, Warn, allow, "the before images of %s hold only its identity: an update lists every other column as changed", l.TableName)
 		case !l.Covers(needed):
 			j.add(check, Mendable, sql, "the before images of %s leave out the columns that scopes look at: a row that moves or is deleted would stay on the clients", l.TableName)
 		case l.Identity == 'd':
@@ -184,10 +214,22 @@ func (j *judge) table(t WantedTable) {
 	}
 }
 
+// forbidsFull says what makes the server refuse the updates and deletions of a table that has REPLICA IDENTITY FULL, and
+// what to do about it; both are empty where nothing does (PostgreSQL manual, "Column Lists", "Generated Column Replication").
+func (j *judge) forbidsFull(t WantedTable) (why, allow string) {
+	if p := j.facts.Publication; p != nil && p.Listed[t.TableName] {
+		return "the publication has a column list for the table",
+			fmt.Sprintf("-- drop the column list of %s from publication %s", t.Quoted(), quote(j.want.Publication))
+	}
+	if t.has(VirtualGenerated) {
+		return "the table has virtual generated columns", fmt.Sprintf("-- make the virtual generated columns of %s STORED", t.Quoted())
+	}
+	return "", ""
+}
+
 func (j *judge) slot() {
 	s, name := j.facts.Slot, j.want.Slot
-	create := createSlotSQL(name)
-	recreate := fmt.Sprintf("SELECT pg_drop_replication_slot(%s); %s", literal(name), create)
+	create, recreate := createSlotSQL(name), remakeSlotSQL(name)
 	check := "slot " + name
 	switch {
 	case s == nil && j.facts.FreeSlots <= 0:
@@ -213,6 +255,12 @@ func (j *judge) slot() {
 func createSlotSQL(name string) string {
 	return fmt.Sprintf("SELECT pg_create_logical_replication_slot(%s, 'pgoutput');", literal(name))
 }
+
+func dropSlotSQL(name string) string {
+	return fmt.Sprintf("SELECT pg_drop_replication_slot(%s);", literal(name))
+}
+
+func remakeSlotSQL(name string) string { return dropSlotSQL(name) + " " + createSlotSQL(name) }
 
 func quote(identifier string) string { return pgx.Identifier{identifier}.Sanitize() }
 

@@ -62,18 +62,21 @@ func (r *relations) describe(ctx context.Context, m Relation) error {
 	return nil
 }
 
+// primaryKey asks the catalog, which is that of now: by now the table may be dropped, or its key's columns renamed. Then
+// the key last seen stands in, or the replica identity.
 func (r *relations) primaryKey(ctx context.Context, m Relation) ([]string, error) {
 	key, err := loadPrimaryKey(ctx, r.catalog, m.OID)
 	if err != nil {
 		return nil, err
 	}
-	if len(key) > 0 {
+	if m.describes(key) {
 		r.keys[m.OID] = key
 		return key, nil
 	}
-	if key, known := r.keys[m.OID]; known {
+	if key = r.keys[m.OID]; m.describes(key) {
 		return key, nil
 	}
+	key = nil
 	if m.Identity != 'f' {
 		for _, c := range m.Columns {
 			if c.Identity {
@@ -82,6 +85,13 @@ func (r *relations) primaryKey(ctx context.Context, m Relation) ([]string, error
 		}
 	}
 	return key, nil
+}
+
+// describes tells whether all of the key's columns, one at least, are among those of the message.
+func (m Relation) describes(key []string) bool {
+	return len(key) > 0 && !slices.ContainsFunc(key, func(name string) bool {
+		return !slices.ContainsFunc(m.Columns, func(c RelationColumn) bool { return c.Name == name })
+	})
 }
 
 // check tells whether an image has as many columns as the table.

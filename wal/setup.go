@@ -36,6 +36,7 @@ const (
 	// setupLockTimeout bounds the wait for a table's lock: whoever waits behind an ALTER TABLE waits with it.
 	setupLockTimeout = "2s"
 	setupLockTries   = 5
+	dropPoll         = 50 * time.Millisecond
 )
 
 // Inspect reads the facts that setup is judged by.
@@ -134,6 +135,23 @@ func (s *Server) mend(ctx context.Context, f Finding) error {
 			return &SetupError{Findings: []Finding{f}}
 		}
 		if err := sleep(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+// dropSlot drops the slot. The server refuses while the connection that used it, and was closed a moment ago, is ending.
+func (s *Server) dropSlot(ctx context.Context) error {
+	deadline := time.Now().Add(farewell)
+	for {
+		err := s.exec(ctx, dropSlotSQL(s.Slot))
+		switch {
+		case hasCode(err, pgerrcode.UndefinedObject):
+			return nil // somebody was faster
+		case !hasCode(err, pgerrcode.ObjectInUse) || time.Now().After(deadline):
+			return err
+		}
+		if err := sleep(ctx, dropPoll); err != nil {
 			return err
 		}
 	}

@@ -160,10 +160,12 @@ func (s *Source) resume(ctx context.Context, st *stream, identity *pglogrepl.Ide
 		// The first stream of this process: no client has seen anything yet that could be missed.
 		var delivered cdc.Position
 		if delivered, err = s.checkpoints.Load(ctx, identity.SystemID, identity.Timeline); err == nil {
+			s.checkpoints.Identify(identity.SystemID, identity.Timeline)
 			s.tracker.Resume(delivered)
 		}
 	case before.SystemID != identity.SystemID || before.Timeline != identity.Timeline:
-		s.tracker.Forget()
+		s.tracker.Forget() // before the checkpoints hear of the new log, lest an old position be saved as one of it
+		s.checkpoints.Identify(identity.SystemID, identity.Timeline)
 		err = s.reset(ctx, st, cdc.ResetTimeline)
 	case s.slotMade || slot.Confirmed > max(s.tracker.Ack(), cdc.LSN(s.stats.acked.Load())):
 		err = s.reset(ctx, st, cdc.ResetSlotLost)
@@ -172,7 +174,6 @@ func (s *Source) resume(ctx context.Context, st *stream, identity *pglogrepl.Ide
 		return err
 	}
 	s.identity, s.slotMade = identity, false
-	s.checkpoints.Identify(identity.SystemID, identity.Timeline)
 	s.tracker.Idle(slot.Confirmed)
 	s.stats.target.Store(uint64(identity.XLogPos))
 	return nil
@@ -187,10 +188,9 @@ func (s *Source) reset(ctx context.Context, st *stream, reason cdc.ResetReason) 
 // exist. Nothing can be read from there, ever: the slot is made anew behind the gap. Clients are told now, and once more
 // when the new slot streams: those that came in between have missed what it does not have.
 func (s *Source) publicationGap(ctx context.Context, st *stream, cause error) error {
-	drop := fmt.Sprintf("SELECT pg_drop_replication_slot(%s);", literal(s.server.Slot))
 	if s.server.Mode != SetupAuto {
 		return &SetupError{Findings: []Finding{{
-			Check: "publication", Level: Fail, Fix: drop + " " + createSlotSQL(s.server.Slot),
+			Check: "publication", Level: Fail, Fix: remakeSlotSQL(s.server.Slot),
 			Detail: fmt.Sprintf("the slot stands where the publication did not exist (%v): changes there are lost, and the slot has to be made anew", rootCause(cause)),
 		}}}
 	}
@@ -199,8 +199,8 @@ func (s *Source) publicationGap(ctx context.Context, st *stream, cause error) er
 	}
 	closing, cancel := context.WithTimeout(ctx, farewell)
 	defer cancel()
-	_ = st.conn.Close(closing) // the server refuses to drop a slot that is in use
-	if err := s.server.exec(ctx, drop); err != nil {
+	_ = st.conn.Close(closing)
+	if err := s.server.dropSlot(ctx); err != nil {
 		return fmt.Errorf("drop slot behind which no publication exists: %w", err)
 	}
 	return interruption{fmt.Errorf("make the slot anew: %w", cause)}

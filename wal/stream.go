@@ -117,9 +117,9 @@ func (s *stream) run(ctx context.Context) error {
 	}
 }
 
-// receive handles messages until the read deadline passes or the server waits for an answer.
+// receive handles messages until the read deadline passes or, since the server waits for an answer, is to be an earlier one.
 func (s *stream) receive(ctx context.Context) error {
-	for !s.replyDue {
+	for {
 		message, err := s.conn.ReceiveMessage(context.Background())
 		if err != nil {
 			if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
@@ -138,11 +138,10 @@ func (s *stream) receive(ctx context.Context) error {
 		case *pgproto3.CopyDone, *pgproto3.CommandComplete:
 			err = errStreamEnded
 		}
-		if err != nil {
+		if err != nil || s.replyDue {
 			return err
 		}
 	}
-	return nil
 }
 
 func (s *stream) copyData(ctx context.Context, data []byte) error {
@@ -195,11 +194,14 @@ func (s *stream) hand(ctx context.Context, tx *cdc.Transaction) error {
 		s.tracker.Idle(tx.End)
 		return nil
 	}
+	s.stats.lastCommit.Store(tx.Time.UnixNano())
+	if err := s.put(ctx, cdc.Delivery{Transaction: tx}); err != nil {
+		return err // not received, therefore: the next connection brings it again
+	}
 	s.tracker.Received(tx)
 	s.stats.transactions.Add(1)
 	s.stats.changes.Add(uint64(tx.Len()))
-	s.stats.lastCommit.Store(tx.Time.UnixNano())
-	return s.put(ctx, cdc.Delivery{Transaction: tx})
+	return nil
 }
 
 func (s *stream) put(ctx context.Context, d cdc.Delivery) error {

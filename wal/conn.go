@@ -61,6 +61,7 @@ func connectReplication(ctx context.Context, url string, notices func(*pgconn.No
 	if err != nil {
 		return nil, err
 	}
+	config.DialFunc = dialGathering
 	config.RuntimeParams["replication"] = "database"
 	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { notices(n) }
 	conn, err := pgconn.ConnectConfig(ctx, &config.Config)

@@ -60,9 +60,8 @@ func (h *Hub) release(g *group) {
 	} else {
 		frame = protocol.AppendChanges(make([]byte, 0, b.bytes+len(b.events)+len(echo)+len(name)+frameAround), name, echo, b.events)
 	}
-	h.frames += uint64(len(g.subs))
 	for _, s := range g.subs {
-		h.push(s.client, frame)
+		h.give(s, frame)
 	}
 }
 

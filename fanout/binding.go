@@ -75,7 +75,7 @@ func (e *encoder) event(b *binding, kind protocol.EventType, c *cdc.Change) []by
 	}
 	e.key, e.changed = e.key[:0], e.changed[:0]
 	for i, v := range image.Values() {
-		if i < len(b.columns) && b.columns[i].key {
+		if i < len(b.columns) && b.columns[i].key && v.State != cdc.Absent {
 			e.key = appendMember(e.key, 0, &b.columns[i], v)
 		}
 	}

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"container/list"
 	"context"
 	"sync"
 	"time"
@@ -29,7 +30,8 @@ type Hub struct {
 	encoder  encoder
 
 	readings      map[*topic]*reading
-	wanted        []*reading
+	wanted        list.List // of *reading: those that no reader has taken yet
+	running       map[*reading]struct{}
 	readingNumber uint64
 	unseen        unseen
 
@@ -68,7 +70,8 @@ func NewHub(o Options) (*Hub, error) {
 	}
 	return &Hub{
 		log: o.Log, queueBytes: o.QueueBytes, snapshots: o.Snapshots, wake: make(chan struct{}, 1), batchWake: make(chan struct{}, 1), registry: registry,
-		clients: map[*Client]struct{}{}, shapes: map[uint32]shape{}, readings: map[*topic]*reading{}, unseen: unseen{limit: maxUnseen},
+		clients: map[*Client]struct{}{}, shapes: map[uint32]shape{},
+		readings: map[*topic]*reading{}, running: map[*reading]struct{}{}, unseen: unseen{limit: maxUnseen},
 	}, nil
 }
 
@@ -99,12 +102,19 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 	defer h.mu.Unlock()
 	defer h.flush()
 	keep, matters := unseenTransaction{tx: tx}, false
+	cut := func(ch *channel) {
+		keep.cuts = append(keep.cuts, ch)
+		h.beginAnew(ch)
+	}
 	for change := range tx.Changes() {
-		for _, b := range h.bindings(change.Table) {
+		bindings, replaced := h.bindings(change.Table)
+		for _, ch := range replaced {
+			cut(ch)
+		}
+		for _, b := range bindings {
 			matters = matters || b.channel.Snapshot != nil
 			if !h.route(tx, b, &change) {
-				keep.cuts = append(keep.cuts, b.channel)
-				h.beginAnew(b.channel)
+				cut(b.channel)
 			}
 		}
 	}
@@ -113,12 +123,15 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 	}
 }
 
-// push queues a frame. The client is woken by flush, when all that belongs together is queued.
-func (h *Hub) push(c *Client, frame []byte) {
-	if c.queue.push(frame) && !c.touched {
+// push queues a frame and tells whether the client still takes any. The client is woken by flush, when all that belongs
+// together is queued.
+func (h *Hub) push(c *Client, frame []byte) bool {
+	open := c.queue.push(frame)
+	if open && !c.touched {
 		c.touched = true
 		h.touched = append(h.touched, c)
 	}
+	return open
 }
 
 func (h *Hub) flush() {
@@ -149,6 +162,9 @@ func (h *Hub) begin(s *subscription) {
 // drop ends a subscription.
 func (h *Hub) drop(s *subscription) {
 	delete(s.client.subs, s.group.topic)
+	if s.waits() {
+		h.leave(s)
+	}
 	s.remove()
 	h.subscriptions--
 }
@@ -180,11 +196,20 @@ func (h *Hub) beginAnew(ch *channel) {
 	}
 }
 
-// shut marks a channel whose table is no longer what it was, and ends its subscribers' connections.
+// shut marks a channel whose table is no longer what it was, and ends its subscribers' connections, also of those that
+// still wait for a snapshot.
 func (h *Hub) shut(ch *channel) {
-	ch.broken = true
+	ch.broken, ch.table = true, 0
 	for _, s := range ch.active() {
 		s.client.queue.close(protocol.CloseServiceRestart)
+	}
+	for t, r := range h.readings {
+		if t.channel != ch {
+			continue
+		}
+		for s := range r.waiting {
+			s.client.queue.close(protocol.CloseServiceRestart)
+		}
 	}
 }
 
@@ -202,13 +227,14 @@ func (h *Hub) bindingsThen(t *cdc.Table) []*binding {
 	return bindings
 }
 
-// bindings returns what a table means to the channels, after looking whether it is still the table that it was.
-func (h *Hub) bindings(t *cdc.Table) []*binding {
+// bindings returns what a table means to the channels, after looking whether it is still the table that it was. replaced
+// are the channels whose name now means another table than before: one that was dropped and created again, or swapped.
+// Nothing will ever tell that the old one's rows are gone.
+func (h *Hub) bindings(t *cdc.Table) (bindings []*binding, replaced []*channel) {
 	known, ok := h.shapes[t.OID]
 	if ok && known.table == t {
-		return known.bindings
+		return known.bindings, nil
 	}
-	var bindings []*binding
 	for _, ch := range h.registry.byTable[tableKey{t.Schema, t.Name}] {
 		b, ok := ch.bind(t)
 		if !ok {
@@ -217,19 +243,26 @@ func (h *Hub) bindings(t *cdc.Table) []*binding {
 			h.shut(ch)
 			continue
 		}
-		ch.broken = false
+		if ch.table != 0 && ch.table != t.OID {
+			replaced = append(replaced, ch)
+		}
+		ch.broken, ch.table = false, t.OID
 		bindings = append(bindings, b)
 	}
 	if ok && known.table.String() != t.String() {
 		h.renamed(known, t)
 	}
 	h.shapes[t.OID] = shape{table: t, bindings: bindings}
-	return bindings
+	return bindings, replaced
 }
 
-// renamed ends the views of a table that has another name now: its channels hear nothing of it any more.
+// renamed ends the views of a table that has another name now: its channels hear nothing of it any more. A channel that
+// has found another table of its name goes on with that.
 func (h *Hub) renamed(was shape, now *cdc.Table) {
 	for _, b := range was.bindings {
+		if b.channel.table != now.OID {
+			continue
+		}
 		h.log.Error("the table was renamed: mend the configuration and restart",
 			zap.String("channel", b.channel.Name), zap.Stringer("table", was.table), zap.Stringer("now", now))
 		h.shut(b.channel)
@@ -241,7 +274,7 @@ type Stats struct {
 	Clients       int
 	Subscriptions int
 	Events        uint64 // made of changes since the start; each went to at least one subscription
-	Frames        uint64 // put into queues since the start
+	Frames        uint64 // with changes, put into queues since the start
 	QueueBytes    int    // waiting in all queues; a frame that is shared counts once for each
 }
 

@@ -9,6 +9,8 @@ import "github.com/reactive-gw/reactive-gw/cdc"
 type channel struct {
 	Channel
 	scopes []scopeIndex
+	// table is the OID of the table that the channel's views are of, 0 while that is not known.
+	table uint32
 	// broken: the table lost a scope column or changed its type, so that no change can be routed any more.
 	broken bool
 }
@@ -48,10 +50,7 @@ type subscription struct {
 	seen   *seen // nil where there was no snapshot, or the stream has passed it
 }
 
-const (
-	awaiting = -1
-	removed  = -2
-)
+const awaiting = -1
 
 // waits tells whether the subscription gets no changes yet, for want of its snapshot.
 func (s *subscription) waits() bool { return s.at == awaiting }
@@ -142,7 +141,6 @@ func (s *subscription) remove() {
 	} else {
 		s.takeOut()
 	}
-	s.at = removed
 	if len(g.subs) > 0 || g.waiting > 0 {
 		return
 	}

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"container/list"
 	"context"
 	"time"
 
@@ -80,9 +81,9 @@ func (s *seen) hides(tx *cdc.Transaction) (hidden, passed bool) {
 type reading struct {
 	topic   *topic
 	number  uint64
-	waiting []*subscription
-	running bool
-	stale   bool // what it reads may have been read before a gap in the stream
+	waiting map[*subscription]struct{}
+	place   *list.Element // among those that are wanted; nil when a reader has it
+	stale   bool          // what it reads may have been read before a gap in the stream
 }
 
 // await puts a subscription among those that wait for the topic's snapshot.
@@ -90,15 +91,32 @@ func (h *Hub) await(s *subscription) {
 	t := s.group.topic
 	r := h.readings[t]
 	if r == nil {
-		r = &reading{topic: t}
+		r = &reading{topic: t, waiting: map[*subscription]struct{}{}}
 		h.readings[t] = r
-		h.wanted = append(h.wanted, r)
+		r.place = h.wanted.PushBack(r)
 		select {
 		case h.wake <- struct{}{}:
 		default:
 		}
 	}
-	r.waiting = append(r.waiting, s)
+	r.waiting[s] = struct{}{}
+}
+
+// leave takes a subscription from those that wait for the topic's snapshot. A reading that nobody waits for any more is
+// forgotten: clients that come and go must not make work and memory gather.
+func (h *Hub) leave(s *subscription) {
+	r := h.readings[s.group.topic]
+	if r == nil {
+		return
+	}
+	delete(r.waiting, s)
+	if len(r.waiting) > 0 {
+		return
+	}
+	delete(h.readings, r.topic)
+	if r.place != nil {
+		h.wanted.Remove(r.place)
+	}
 }
 
 // readSnapshots reads what is wanted, until ctx ends and no reading is left.
@@ -121,11 +139,12 @@ func (h *Hub) readSnapshots(ctx context.Context) {
 func (h *Hub) next() *reading {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.wanted) == 0 {
+	first := h.wanted.Front()
+	if first == nil {
 		return nil
 	}
-	r := h.wanted[0]
-	h.wanted = h.wanted[1:]
+	r := h.wanted.Remove(first).(*reading)
+	r.place = nil
 	return r
 }
 
@@ -133,8 +152,7 @@ func (h *Hub) next() *reading {
 func (h *Hub) read(ctx context.Context, r *reading) {
 	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
 	defer cancel()
-	for {
-		h.start(r)
+	for h.start(r) {
 		ch, index := r.topic.channel, r.topic.index
 		snapshot, err := h.snapshots.Snapshot(ctx, View{
 			Schema: ch.Schema, Table: ch.Table, Column: index.Column, Value: r.topic.value, Exclude: ch.Exclude, SnapshotOptions: *ch.Snapshot,
@@ -149,11 +167,17 @@ func (h *Hub) read(ctx context.Context, r *reading) {
 	}
 }
 
-func (h *Hub) start(r *reading) {
+// start returns false when nobody waits any more.
+func (h *Hub) start(r *reading) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if len(r.waiting) == 0 {
+		return false
+	}
 	h.readingNumber++
-	r.number, r.running, r.stale = h.readingNumber, true, false
+	r.number, r.stale = h.readingNumber, false
+	h.running[r] = struct{}{}
+	return true
 }
 
 // finish completes the subscriptions that wait, or returns false when the snapshot is too old to be completed.
@@ -161,43 +185,33 @@ func (h *Hub) finish(r *reading, snapshot *cdc.Snapshot, err error) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
-	r.running = false
+	delete(h.running, r)
 	defer h.unseen.settle(h.oldestReading())
 	if err != nil {
 		h.log.Warn("no snapshot", zap.String("channel", r.topic.channel.Name), zap.String("scope", r.topic.index.Column), zap.Error(err))
-		delete(h.readings, r.topic)
-		for _, s := range r.waiting {
-			h.fail(s)
+		for s := range r.waiting {
+			h.drop(s)
+			h.push(s.client, protocol.AppendError(nil, protocol.CodeSnapshotUnavailable))
 		}
 		return true
 	}
 	if r.stale || !h.unseen.completes(r.topic.channel, &snapshot.Visibility) {
 		return false
 	}
-	delete(h.readings, r.topic)
-	h.complete(r, snapshot)
+	if len(r.waiting) > 0 {
+		delete(h.readings, r.topic)
+		h.complete(r, snapshot)
+	}
 	return true
 }
 
-// fail ends a subscription that can have no snapshot.
-func (h *Hub) fail(s *subscription) {
-	if !s.waits() {
-		return
-	}
-	h.drop(s)
-	h.push(s.client, protocol.AppendError(nil, protocol.CodeSnapshotUnavailable))
-}
-
-// complete sends the snapshot to each subscription that still waits, then what the stream had brought and the snapshot
+// complete sends the snapshot to each subscription that waits, then what the stream had brought and the snapshot
 // does not show, and lets the subscription go live.
 func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot) {
 	rows := h.encodeRows(r.topic.channel, snapshot)
 	frames := map[*group][]byte{}
 	visibility := snapshot.Visibility // alone: the rows are not to live as long as the subscriptions
-	for _, s := range r.waiting {
-		if !s.waits() {
-			continue
-		}
+	for s := range r.waiting {
 		frame := frames[s.group]
 		if frame == nil {
 			frame = protocol.AppendSnapshot(nil, r.topic.channel.Name, []byte(s.group.echo), rows)
@@ -266,10 +280,8 @@ func (h *Hub) watchVisibility(ctx context.Context) {
 // oldestReading is the number of the running reading that began first, or one that none has reached.
 func (h *Hub) oldestReading() uint64 {
 	oldest := h.readingNumber + 1
-	for _, r := range h.readings {
-		if r.running {
-			oldest = min(oldest, r.number)
-		}
+	for r := range h.running {
+		oldest = min(oldest, r.number)
 	}
 	return oldest
 }

@@ -53,14 +53,14 @@ func (h *Hub) routeTo(s *subscription, b *binding, c *cdc.Change) {
 		was, now := m.was.State == cdc.Text && string(m.was.Text) == t.value, m.now.State == cdc.Text && string(m.now.Text) == t.value
 		d := delta{hub: h, binding: b, change: c}
 		if was && now && !m.renewed {
-			h.push(s.client, d.frame(s.group, protocol.AfterUpdate))
+			h.give(s, d.frame(s.group, protocol.AfterUpdate))
 			return
 		}
 		if was {
-			h.push(s.client, d.frame(s.group, protocol.AfterDelete))
+			h.give(s, d.frame(s.group, protocol.AfterDelete))
 		}
 		if now {
-			h.push(s.client, d.frame(s.group, protocol.AfterInsert))
+			h.give(s, d.frame(s.group, protocol.AfterInsert))
 		}
 	}
 }
@@ -85,6 +85,9 @@ func (b *binding) move(c *cdc.Change, scope int) (move, bool) {
 	}
 	if c.Op != cdc.Delete {
 		m.now = c.After.Value(at)
+		if m.now.State == cdc.Absent {
+			m.now = m.was // a TOAST value that the update left alone
+		}
 	}
 	m.renewed = c.Op != cdc.Update || c.KeyChanged()
 	return m, true
@@ -94,7 +97,8 @@ func (b *binding) move(c *cdc.Change, scope int) (move, bool) {
 // the replica identity alone, so the columns of that are as they were.
 func (b *binding) before(c *cdc.Change, at int) (cdc.Value, bool) {
 	if c.Before == nil {
-		return c.After.Value(at), b.columns[at].identity
+		v := c.After.Value(at)
+		return v, b.columns[at].identity && v.State != cdc.Absent
 	}
 	v := c.Before.Value(at)
 	return v, v.State != cdc.Absent
@@ -124,9 +128,15 @@ func (d *delta) send(t *topic, kind protocol.EventType) {
 					s.passed()
 				}
 			}
-			d.hub.frames++
-			d.hub.push(s.client, frame)
+			d.hub.give(s, frame)
 		}
+	}
+}
+
+// give queues a frame with changes.
+func (h *Hub) give(s *subscription, frame []byte) {
+	if h.push(s.client, frame) {
+		h.frames++
 	}
 }
 

@@ -32,8 +32,8 @@ type TableInfo struct {
 	Columns     []ColumnInfo
 	PrimaryKey  []string
 	ForeignKeys []string // columns that are part of any foreign key
-	// Leaves are the relations that hold the rows and so decide what a before image holds: the table itself, or the
-	// partitions of a partitioned one.
+	// Leaves are the relations that decide what a before image holds: the table itself and, of a partitioned one, the
+	// partitions as well. A partition's replica identity decides what is logged, the table's how much of it is sent.
 	Leaves []LeafInfo
 }
 
@@ -61,7 +61,7 @@ const (
 	VirtualGenerated Generated = 'v'
 )
 
-// LeafInfo is a relation that holds rows.
+// LeafInfo is a relation whose replica identity matters.
 type LeafInfo struct {
 	TableName
 	Identity byte     // pg_class.relreplident: d, n, f or i
@@ -138,7 +138,7 @@ select root.oid, n.nspname, c.relname, c.relreplident::text,
                    and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident else false end), '{}')
 from unnest($1::oid[]) root(oid)
 cross join lateral (
-    select root.oid where exists (select from pg_catalog.pg_class r where r.oid = root.oid and r.relkind = 'r')
+    select root.oid
     union all
     select p.relid::oid from pg_catalog.pg_partition_tree(root.oid) p where p.isleaf and p.relid::oid <> root.oid
 ) leaf(oid)
@@ -218,6 +218,15 @@ func loadPrimaryKey(ctx context.Context, q Querier, table uint32) ([]string, err
 		columns = append(columns, column)
 	})
 	return columns, err
+}
+
+// partitionRoot returns the partitioned table that a relation is a part of, itself if it is the top of one, and 0 where it
+// is no part of any.
+func partitionRoot(ctx context.Context, q Querier, oid uint32) (root uint32, err error) {
+	err = each(ctx, q, "find partitioned table", `select coalesce(pg_catalog.pg_partition_root($1), 0)::oid`, []any{oid}, func(rows pgx.Rows) error {
+		return rows.Scan(&root)
+	})
+	return root, err
 }
 
 func eachName(ctx context.Context, q Querier, what, sql string, oids []uint32, f func(table uint32, column string)) error {

@@ -204,6 +204,8 @@ func (j *judge) identity(t WantedTable, check string, needed []string) {
 			j.add(check, Mendable, sql, "the before images of %s leave out the columns that scopes look at: a row that moves or is deleted would stay on the clients", l.TableName)
 		case l.Identity == 'd':
 			j.add(check, Mendable, sql, "the before images of %s hold only the key: which columns an update changed would not be known", l.TableName)
+		case t.Partitioned:
+			j.add(check, Mendable, sql, "the before images of %s hold only its identity index, and those of a table and its partitions have to be alike", l.TableName)
 		default:
 			j.add(check, Warn, sql, "the before images of %s hold only its identity index: an update lists every other column as changed", l.TableName)
 		}

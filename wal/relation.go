@@ -17,17 +17,23 @@ type relations struct {
 	byOID   map[uint32]*relation
 	// keys outlives connections: the primary keys last seen, for tables that were dropped before their changes were read.
 	keys map[uint32][]string
+	// partial holds, by partitioned table, the partitions that have another replica identity than FULL: see partition.
+	partial map[uint32]map[uint32]bool
 }
 
 // relation is a table as the stream describes it.
 type relation struct {
+	message Relation
 	table   *cdc.Table
+	partial bool // a before image that is called full may hold only the key
 	scratch []byte
 	values  []cdc.Value
 }
 
 // forget drops the descriptions at the beginning of a connection.
-func (r *relations) forget() { r.byOID = map[uint32]*relation{} }
+func (r *relations) forget() {
+	r.byOID, r.partial = map[uint32]*relation{}, map[uint32]map[uint32]bool{}
+}
 
 func (r *relations) get(oid uint32) (*relation, error) {
 	rel, ok := r.byOID[oid]
@@ -51,14 +57,40 @@ func (r *relations) describe(ctx context.Context, m Relation) error {
 	if err != nil {
 		return fmt.Errorf("describe %s.%s: %w", m.Schema, m.Name, err)
 	}
-	rel := &relation{table: &cdc.Table{OID: m.OID, Schema: m.Schema, Name: m.Name}}
+	rel := &relation{message: m, table: &cdc.Table{OID: m.OID, Schema: m.Schema, Name: m.Name}, partial: len(r.partial[m.OID]) > 0}
 	for _, c := range m.Columns {
+		inKey := slices.Contains(key, c.Name)
 		rel.table.Columns = append(rel.table.Columns, cdc.Column{
-			Name: c.Name, TypeOID: c.TypeOID, Key: slices.Contains(key, c.Name), Identity: c.Identity,
+			Name: c.Name, TypeOID: c.TypeOID, Key: inKey, Identity: c.Identity && (inKey || !rel.partial),
 			JSON: r.types.Encoder(c.TypeOID),
 		})
 	}
 	r.byOID[m.OID] = rel
+	return r.partition(ctx, m)
+}
+
+// partition sees to it that a partition does not lie in its table's name. The changes of partitions come under the name
+// and with the replica identity of the partitioned table. Where that is FULL and a partition's own is not, as it is of one
+// that was added since the setup, an image that is called full holds NULL for all but the key, and one that is missing
+// does not mean that nothing changed. The server describes a partition before its first change, after its table.
+func (r *relations) partition(ctx context.Context, m Relation) error {
+	root, err := partitionRoot(ctx, r.catalog, m.OID)
+	if err != nil {
+		return fmt.Errorf("describe %s.%s: %w", m.Schema, m.Name, err)
+	}
+	if root == 0 || root == m.OID || r.partial[root][m.OID] == (m.Identity != 'f') {
+		return nil
+	}
+	if r.partial[root] == nil {
+		r.partial[root] = map[uint32]bool{}
+	}
+	r.partial[root][m.OID] = true
+	if m.Identity == 'f' {
+		delete(r.partial[root], m.OID)
+	}
+	if table := r.byOID[root]; table != nil {
+		return r.describe(ctx, table.message)
+	}
 	return nil
 }
 
@@ -107,6 +139,9 @@ func (r *relation) check(row cdc.Row) error {
 // from the before image where that has it. The results are valid until the next call.
 func (r *relation) images(old OldTuple, before, after cdc.Row) (cdc.Row, cdc.Row, error) {
 	r.scratch = r.scratch[:0]
+	if old == OldFull && r.partial {
+		old = OldKey
+	}
 	if old == OldKey {
 		r.values = r.values[:0]
 		for i, v := range before.Values() {

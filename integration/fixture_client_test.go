@@ -69,6 +69,14 @@ func (c *client) subscribe(channel, column, value string) *view {
 	return v
 }
 
+// subscribeWithSnapshot is subscribe where a snapshot follows, and waits for it.
+func (c *client) subscribeWithSnapshot(channel, column, value string) *view {
+	c.t.Helper()
+	v := c.subscribe(channel, column, value)
+	c.until("the snapshot has come", func() bool { return v.snapshots == 1 })
+	return v
+}
+
 // ask is subscribe without waiting.
 func (c *client) ask(channel, column, value string) *view {
 	c.t.Helper()

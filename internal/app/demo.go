@@ -19,8 +19,10 @@ import (
 
 const demoDatabase = "chat"
 
-// demoSettings serve the demo's tables whatever reactive.yaml lies in the working directory.
+// demoSettings serve the demo's tables whatever reactive.yaml lies in the working directory, and leave the terminal to
+// the address that is to be opened.
 const demoSettings = `
+logLevel: warn
 reactive:
   - table: message
     scopes: [conversation_id]

@@ -1,0 +1,324 @@
+package wal_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/reactive-gw/reactive-gw/cdc"
+	"github.com/reactive-gw/reactive-gw/internal/pgtest"
+	"github.com/reactive-gw/reactive-gw/wal"
+)
+
+const retained = "select pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint from pg_replication_slots where slot_name = $1"
+
+func alterDatabase(t *testing.T, url, setting string) {
+	t.Helper()
+	pgtest.Exec(t, url, "do $$ begin execute format('alter database %I set "+setting+"', current_database()); end $$")
+}
+
+func TestP14StatusWhileBlocked(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders)
+	alterDatabase(t, url, "wal_sender_timeout = ''2s''")
+	g := launch(t, url, 1) // bytes: one transaction waits at a time
+	g.live(t)
+	walsender := g.walsender(t)
+	release := g.hold(t)
+	for i := range 5 {
+		pgtest.Exec(t, url, fmt.Sprintf("insert into orders values (%d, 'bread')", i))
+	}
+	// Three times the server's patience, on its own clock.
+	pgtest.Exec(t, url, "select pg_sleep(6)")
+	if got := g.walsender(t); got != walsender {
+		t.Errorf("walsender %d serves us, was %d: the server gave the first one up", got, walsender)
+	}
+	release()
+	g.expect(t, "insert orders 0,bread", "insert orders 1,bread", "insert orders 2,bread", "insert orders 3,bread", "insert orders 4,bread")
+	if got := g.source.Stats().Connects; got != 1 {
+		t.Errorf("%d connections, want 1", got)
+	}
+}
+
+// The transaction that waits for room when its connection breaks is neither lost nor doubled.
+func TestP16ConnectionBreaksWhileTheHandoffIsFull(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders)
+	alterDatabase(t, url, "wal_sender_timeout = ''2s''") // so that a status is sent, and fails, soon
+	g := launch(t, url, 1)
+	g.live(t)
+	release := g.hold(t)
+	var want []string
+	for i := range 5 {
+		pgtest.Exec(t, url, fmt.Sprintf("insert into orders values (%d, 'bread')", i))
+		want = append(want, fmt.Sprintf("insert orders %d,bread", i))
+	}
+	pgtest.Exec(t, url, fmt.Sprintf("select pg_terminate_backend(%d)", g.walsender(t)))
+	eventually(t, "the source notices", func() bool { return g.source.Stats().Connects > 1 })
+	release()
+	g.expect(t, want...)
+	pgtest.Exec(t, url, "insert into orders values (5, 'wine')")
+	g.expect(t, append(want, "insert orders 5,wine")...)
+	eventually(t, "all is acknowledged", func() bool { return query[int64](t, g.server.Pool, retained, g.server.Slot) == 0 })
+}
+
+func TestTerminatedWalsenderIsReplaced(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders)
+	g := start(t, url)
+	pgtest.Exec(t, url, "insert into orders values (1, 'bread')")
+	g.expect(t, "insert orders 1,bread")
+	pgtest.Exec(t, url, fmt.Sprintf("select pg_terminate_backend(%d)", g.walsender(t)), "insert into orders values (2, 'wine')")
+	g.expect(t, "insert orders 1,bread", "insert orders 2,wine")
+}
+
+func TestP04IdleLogIsAcknowledged(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders)
+	g := start(t, url)
+	pgtest.Exec(t, url, "create table unpublished (id int)", "insert into unpublished select generate_series(1, 20000)")
+	eventually(t, "the server may drop its log", func() bool { return query[int64](t, g.server.Pool, retained, g.server.Slot) == 0 })
+	g.expect(t)
+}
+
+// The position that is acknowledged never passes what was delivered, and the log is kept for it.
+func TestP01NothingIsAcknowledgedBeforeItIsDelivered(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders)
+	alterDatabase(t, url, "wal_sender_timeout = ''1s''")
+	g := start(t, url)
+	release := g.hold(t)
+	pgtest.Exec(t, url, "insert into orders values (1, 'bread')")
+	behind := query[string](t, g.server.Pool, "select pg_current_wal_insert_lsn()::text")
+	eventually(t, "it is received", func() bool { return g.source.Stats().Transactions == 1 })
+	seen := g.source.Stats().ServerEnd
+	pgtest.Exec(t, url, "create table unpublished (id int)", "insert into unpublished select generate_series(1, 1000)")
+	eventually(t, "a keepalive came from behind", func() bool { return g.source.Stats().ServerEnd > seen })
+	pgtest.Exec(t, url, "select pg_sleep(1)") // the time of three statuses
+	const confirmed = "select confirmed_flush_lsn < $2::text::pg_lsn from pg_replication_slots where slot_name = $1"
+	if !query[bool](t, g.server.Pool, confirmed, g.server.Slot, behind) {
+		t.Error("the slot has moved beyond a transaction that nobody has got")
+	}
+	release()
+	g.expect(t, "insert orders 1,bread")
+	eventually(t, "it is acknowledged", func() bool { return query[int64](t, g.server.Pool, retained, g.server.Slot) == 0 })
+}
+
+// The slot still stands before transactions that the checkpoint knows as delivered, as it does after a crash.
+func TestP02CheckpointDropsWhatIsSentAgain(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders)
+	server := newServer(t, url)
+	prepare(t, server)
+	for i := range 3 {
+		pgtest.Exec(t, url, fmt.Sprintf("insert into orders values (%d, 'bread')", i))
+	}
+	// A Commit message is: its kind, flags, the commit's position, the position behind it, the time.
+	pgtest.Exec(t, url, fmt.Sprintf(`
+		insert into mtbreactive.checkpoint (slot, system_id, timeline, commit_lsn, end_lsn)
+		select '%[1]s', system_identifier, timeline_id, commit, commit
+		from pg_control_system(), pg_control_checkpoint(),
+		     (select format('%%s/%%s', upper(encode(substr(data, 3, 4), 'hex')), upper(encode(substr(data, 7, 4), 'hex')))::pg_lsn as commit
+		      from pg_logical_slot_peek_binary_changes('%[1]s', null, null, 'proto_version', '1', 'publication_names', '"%[2]s"')
+		      where get_byte(data, 0) = ascii('C') limit 1) first`, server.Slot, publication))
+	start(t, url).expect(t, "insert orders 1,bread", "insert orders 2,bread")
+}
+
+func TestRestartedGatewayGoesOnWhereItStopped(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders)
+	first := start(t, url)
+	pgtest.Exec(t, url, "insert into orders values (1, 'bread')")
+	first.expect(t, "insert orders 1,bread")
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Exec(t, url, "insert into orders values (2, 'wine')")
+	start(t, url).expect(t, "insert orders 2,wine")
+}
+
+func TestStopDeliversAndAcknowledgesWhatWasReceived(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders)
+	g := start(t, url)
+	release := g.hold(t)
+	pgtest.Exec(t, url, "insert into orders values (1, 'bread')")
+	eventually(t, "it is received", func() bool { return g.source.Stats().Transactions == 1 })
+	stopped := make(chan error, 1)
+	go func() { stopped <- g.stop() }()
+	release()
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+	g.expect(t, "insert orders 1,bread")
+	start(t, url).expect(t) // nothing is sent again
+	const confirmed = "select confirmed_flush_lsn >= commit_lsn and commit_lsn > '0/0' from pg_replication_slots join mtbreactive.checkpoint on slot = slot_name where slot = $1"
+	if !query[bool](t, g.server.Pool, confirmed, g.server.Slot) {
+		t.Error("what was delivered is not acknowledged, or not in the checkpoint")
+	}
+}
+
+func TestP12SecondGatewayWaitsAndTakesOver(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders)
+	first := start(t, url)
+	second := launch(t, url, 1<<20)
+	eventually(t, "the second waits", func() bool { return second.source.Stats().State == wal.Standby })
+	pgtest.Exec(t, url, "insert into orders values (1, 'bread')")
+	first.expect(t, "insert orders 1,bread")
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	second.live(t)
+	pgtest.Exec(t, url, "insert into orders values (2, 'wine')")
+	second.expect(t, "insert orders 2,wine")
+}
+
+func TestP09FastShutdownAndP06CrashOfTheServer(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.Cluster(t, map[string]string{"wal_level": "logical"})
+	url := cluster.URL("postgres")
+	pgtest.Exec(t, url, orders)
+	g := start(t, url)
+	want := []string{}
+	insert := func(item string) {
+		t.Helper()
+		want = append(want, fmt.Sprintf("insert orders %d,%s", len(want), item))
+		pgtest.Exec(t, url, fmt.Sprintf("insert into orders values (%d, '%s')", len(want)-1, item))
+		g.expect(t, want...)
+	}
+	insert("bread")
+	// A server that shuts down waits for its walsenders' clients to confirm all. Stop fails when that takes too long.
+	if err := cluster.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := cluster.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	g.live(t)
+	insert("wine")
+	for range 2 {
+		insert("just before the crash")
+		if err := cluster.Immediate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := cluster.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		insert("after the crash") // and nothing else with it
+	}
+}
+
+func TestP08DroppedSlotIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders)
+	g := start(t, url)
+	pgtest.Exec(t, url, "insert into orders values (1, 'bread')")
+	g.expect(t, "insert orders 1,bread")
+	pgtest.Exec(t, url, fmt.Sprintf(`do $$ begin
+			while exists (select from pg_replication_slots where slot_name = '%[1]s') loop
+				begin
+					perform pg_terminate_backend(active_pid, 1000) from pg_replication_slots where slot_name = '%[1]s';
+					perform pg_drop_replication_slot('%[1]s');
+				exception when object_in_use then null;
+				end;
+			end loop;
+		end $$`, g.server.Slot), "insert into orders values (2, 'lost')")
+	reset := "reset " + string(cdc.ResetSlotLost)
+	g.awaitLine(t, reset)
+	g.live(t)
+	pgtest.Exec(t, url, "insert into orders values (3, 'wine')")
+	g.awaitLine(t, "insert orders 3,wine")
+	if got, want := g.recorded(), []string{"insert orders 1,bread", reset, "insert orders 3,wine"}; !slices.Equal(without(got, "insert orders 2"), want) {
+		t.Errorf("delivered %q, want %q", got, want)
+	}
+}
+
+// Ended walsenders free the slot for a moment, in which somebody else skips what it has.
+func TestP08SlotAdvancedBySomebodyElse(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders)
+	g := start(t, url)
+	pgtest.Exec(t, url, fmt.Sprintf(`do $$ declare slot text := '%s'; begin
+		perform pg_terminate_backend(active_pid, 10000) from pg_replication_slots where slot_name = slot;
+		insert into orders values (1, 'skipped');
+		commit;
+		perform pg_replication_slot_advance(slot, pg_current_wal_insert_lsn());
+	end $$`, g.server.Slot))
+	g.awaitLine(t, "reset "+string(cdc.ResetSlotLost))
+	g.live(t)
+	pgtest.Exec(t, url, "insert into orders values (2, 'wine')")
+	g.expect(t, "reset slot_lost", "insert orders 2,wine")
+}
+
+func TestP10SlotLostToTheLimitOfRetainedLog(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.Cluster(t, map[string]string{
+		"wal_level": "logical", "max_slot_wal_keep_size": "16MB", "max_wal_size": "32MB", "min_wal_size": "32MB", "fsync": "off",
+	})
+	url := cluster.URL("postgres")
+	pgtest.Exec(t, url, orders)
+	g := launch(t, url, 1)
+	g.live(t)
+	release := g.hold(t)
+	for i := range 6 {
+		pgtest.Exec(t, url, fmt.Sprintf("insert into orders values (%d, 'bread')", i), "select pg_switch_wal()", "checkpoint")
+	}
+	release()
+	reset := "reset " + string(cdc.ResetSlotLost)
+	g.awaitLine(t, reset)
+	g.live(t)
+	pgtest.Exec(t, url, "insert into orders values (100, 'wine')")
+	g.awaitLine(t, "insert orders 100,wine")
+	lines := g.recorded()
+	if slices.Index(lines, reset) < slices.Index(lines, "insert orders 0,bread") {
+		t.Errorf("the reset came before what was delivered: %q", lines)
+	}
+}
+
+func TestP38PublicationDroppedForAWhile(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders)
+	g := start(t, url)
+	pgtest.Exec(t, url, "insert into orders values (1, 'bread')")
+	g.expect(t, "insert orders 1,bread")
+	pgtest.Exec(t, url, `drop publication "`+publication+`"`, "insert into orders values (2, 'lost')")
+	g.awaitLine(t, "reset "+string(cdc.ResetPublication))
+	// Then the slot is made anew, and whoever came in between starts over too.
+	g.awaitLine(t, "reset "+string(cdc.ResetSlotLost))
+	g.live(t)
+	pgtest.Exec(t, url, "insert into orders values (3, 'wine')")
+	g.awaitLine(t, "insert orders 3,wine")
+	want := []string{"insert orders 1,bread", "reset publication", "reset slot_lost", "insert orders 3,wine"}
+	if got := g.recorded(); !slices.Equal(got, want) {
+		t.Errorf("delivered %q, want %q", got, want)
+	}
+}
+
+func TestP38TableDroppedWithThePublication(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders, "create table member (id int primary key)")
+	g := start(t, url)
+	pgtest.Exec(t, url, `drop publication "`+publication+`"; drop table member; insert into orders values (1, 'lost')`)
+	g.awaitLine(t, "reset "+string(cdc.ResetSlotLost))
+	g.live(t)
+	pgtest.Exec(t, url, "insert into orders values (2, 'wine')")
+	g.awaitLine(t, "insert orders 2,wine")
+}
+
+func TestStatsTellOfTheStream(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders)
+	g := start(t, url)
+	pgtest.Exec(t, url, "insert into orders values (1, 'bread'); insert into orders values (2, 'wine')")
+	g.expect(t, "insert orders 1,bread", "insert orders 2,wine")
+	eventually(t, "there is no lag", func() bool { s := g.source.Stats(); return s.LagBytes == 0 && s.Lag == 0 && s.Acked == s.ServerEnd })
+	s := g.source.Stats()
+	if s.Transactions != 1 || s.Changes != 2 || s.Connects != 1 || !s.WasLive || s.State.String() != "live" {
+		t.Errorf("stats %+v", s)
+	}
+	release := g.hold(t)
+	pgtest.Exec(t, url, "insert into orders values (3, 'beer')")
+	eventually(t, "there is a lag", func() bool { s := g.source.Stats(); return s.LagBytes > 0 && s.Lag > 0 })
+	release()
+}

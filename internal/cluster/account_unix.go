@@ -48,7 +48,7 @@ func (a *account) String() string {
 	if a == nil {
 		return "of this process"
 	}
-	return a.name
+	return a.name + " (PostgreSQL refuses root)"
 }
 
 // own gives the file to the account.

@@ -142,24 +142,25 @@ func (b binaries) initdb(ctx context.Context, data string, as *account) error {
 	_, err := output(ctx, as, b.path("initdb"), "--pgdata", data, "--username", superuser, "--auth", "trust",
 		"--encoding", "UTF8", "--locale", "C", "--no-sync")
 	if err != nil {
-		return fmt.Errorf("run as the user %s: %w", as, err)
+		return fmt.Errorf("run initdb as the user %s: %w", as, err)
 	}
 	return nil
 }
 
-// output runs the program as the account, and gives what it wrote. An error has that too.
+// output runs the program as the account, and gives what it wrote. An error has what it complained of.
 func output(ctx context.Context, as *account, program string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) } // initdb clears up
 	cmd.WaitDelay = 5 * time.Second
 	as.run(cmd, "/")
-	out, err := cmd.CombinedOutput()
-	out = bytes.TrimSpace(out)
-	if err != nil && len(out) > 0 {
-		err = fmt.Errorf("%w: %s", err, out)
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		return "", fmt.Errorf("%s: %w", program, ctx.Err())
 	}
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", program, err)
+		return "", fmt.Errorf("%s: %w %s", program, err, bytes.TrimSpace(complaints.Bytes()))
 	}
-	return string(out), nil
+	return string(bytes.TrimSpace(out)), nil
 }

@@ -17,6 +17,18 @@ func TestFolderWithoutProgramsIsRefused(t *testing.T) {
 	}
 }
 
+func TestInitdbComplaintIsTold(t *testing.T) {
+	dir := sharedFolder(t)
+	programs := wrappedPrograms(t)
+	script := "#!/bin/sh\n[ \"$1\" = --version ] && exec echo 'initdb (PostgreSQL) 18.1'\necho chatter\necho 'no room' >&2\nexit 1\n"
+	check(t, "write", os.WriteFile(filepath.Join(programs, "initdb"), []byte(script), 0o755))
+	_, err := New(t.Context(), Options{BinDir: programs, Dir: dir})
+	if err == nil || !strings.Contains(err.Error(), "exit status 1 no room") || strings.Contains(err.Error(), "chatter") {
+		t.Errorf("New: %v, want an error with what initdb complained of", err)
+	}
+	expectEmpty(t, dir)
+}
+
 func TestProgramsOfAnotherVersionAreRefused(t *testing.T) {
 	dir := sharedFolder(t)
 	check(t, "make folder", os.Mkdir(filepath.Join(dir, "data"), 0o755))

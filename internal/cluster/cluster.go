@@ -147,7 +147,8 @@ func (c *Cluster) initialize(ctx context.Context) error {
 		err = os.Rename(unfinished, c.dataDir())
 	}
 	if err != nil {
-		return fmt.Errorf("make a cluster in %s: %w", c.dir, err)
+		err = errors.Join(err, os.RemoveAll(unfinished))
+		return fmt.Errorf("make a cluster in %s, which the server's user must be able to enter: %w", c.dir, err)
 	}
 	return nil
 }

@@ -148,12 +148,25 @@ func TestFailedStartTellsWhyAndLeavesNothing(t *testing.T) {
 }
 
 func TestEndedContextLeavesNothing(t *testing.T) {
-	temp := sharedFolder(t)
+	programs, temp := wrappedPrograms(t), sharedFolder(t)
 	t.Setenv("TMPDIR", temp)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // in the midst of initdb
-	defer cancel()
-	if _, err := New(ctx, Options{BinDir: binDir()}); !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		t.Errorf("New: %v, want an error for the ended context", err)
+	begun := filepath.Join(programs, "begun")
+	script := "#!/bin/sh\n[ \"$1\" = --version ] && exec echo 'initdb (PostgreSQL) 18.1'\ntouch " + begun + "\nexec sleep 1000\n"
+	check(t, "write", os.WriteFile(filepath.Join(programs, "initdb"), []byte(script), 0o755))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		_, err := New(ctx, Options{BinDir: programs})
+		ended <- err
+	}()
+	waitUntil(t, "initdb runs", func(context.Context) bool {
+		_, err := os.Stat(begun)
+		return err == nil
+	})
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("New: %v, want the ended context's error", err)
 	}
 	expectEmpty(t, temp)
 }

@@ -42,7 +42,7 @@ export class Api {
         body: body && JSON.stringify(body),
       });
       status = response.status;
-      const answer = response.status === 204 ? null : await response.json();
+      const answer = status === 204 ? null : await response.json().catch(() => ({ error: `The server answers ${status}.` }));
       if (!response.ok) throw new Error(answer.error);
       return answer;
     } catch (failure) {

@@ -119,8 +119,15 @@ func conversations() fanout.Channel {
 	}}
 }
 
+// reporter is what the test helpers need of a *testing.T or a *rapid.T.
+type reporter interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // scopeOf reads a scope as a client sends it.
-func scopeOf(t testing.TB, raw string) protocol.Scope {
+func scopeOf(t reporter, raw string) protocol.Scope {
 	t.Helper()
 	m, err := protocol.Parse([]byte(`{"type":"subscribe","channel":"message","scope":` + raw + `}`))
 	if err != nil {
@@ -129,7 +136,7 @@ func scopeOf(t testing.TB, raw string) protocol.Scope {
 	return m.Scope
 }
 
-func subscribe(t testing.TB, c *fanout.Client, channel, scope string) {
+func subscribe(t reporter, c *fanout.Client, channel, scope string) {
 	t.Helper()
 	if err := c.Subscribe(channel, scopeOf(t, scope)); err != nil {
 		t.Fatal(err)
@@ -137,9 +144,9 @@ func subscribe(t testing.TB, c *fanout.Client, channel, scope string) {
 }
 
 // taken returns what waits for a client, and the code with which it has to go, 0 where it may stay.
-func taken(t testing.TB, c *fanout.Client) (frames []string, code protocol.Close) {
+func taken(t reporter, c *fanout.Client) (frames []string, code protocol.Close) {
 	t.Helper()
-	ended, cancel := context.WithCancel(t.Context())
+	ended, cancel := context.WithCancel(context.Background())
 	cancel() // Next gives out what there is, and does not wait
 	for {
 		got, err := c.Next(ended, nil)

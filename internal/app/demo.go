@@ -59,7 +59,7 @@ func runDemo(c *cli.Context, stdout, stderr io.Writer) (err error) {
 
 	fmt.Fprintln(stdout, "starting a private PostgreSQL ...")
 	postgres, err := cluster.New(ctx, cluster.Options{
-		BinDir: c.String("pg-bin"), Dir: c.String("data"), Settings: map[string]string{"wal_level": "logical"},
+		BinDir: c.String("pg-bin"), Dir: c.String("data"), Password: true, Settings: map[string]string{"wal_level": "logical"},
 		Fetch: &cluster.Fetch{}, Log: log.Named("postgres"),
 	})
 	if err != nil {

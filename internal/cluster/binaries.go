@@ -137,10 +137,15 @@ func inspect(ctx context.Context, dir string, as *account) (binaries, error) {
 }
 
 // initdb makes a cluster in the folder data, which is empty and belongs to the account: UTF-8, and the C locale, which
-// every machine has.
-func (b binaries) initdb(ctx context.Context, data string, as *account) error {
-	_, err := output(ctx, as, b.path("initdb"), "--pgdata", data, "--username", superuser, "--auth", "trust",
-		"--encoding", "UTF8", "--locale", "C", "--no-sync")
+// every machine has. With a password file, which the account can read, the superuser has its password, and without none.
+func (b binaries) initdb(ctx context.Context, data, passwordFile string, as *account) error {
+	args := []string{"--pgdata", data, "--username", superuser, "--encoding", "UTF8", "--locale", "C", "--no-sync"}
+	if passwordFile != "" {
+		args = append(args, "--auth", "scram-sha-256", "--pwfile", passwordFile)
+	} else {
+		args = append(args, "--auth", "trust")
+	}
+	_, err := output(ctx, as, b.path("initdb"), args...)
 	if err != nil {
 		return fmt.Errorf("run initdb as the user %s: %w", as, err)
 	}

@@ -2,14 +2,17 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -29,6 +32,7 @@ type Cluster struct {
 	log      *zap.Logger
 	output   *tail
 	guard    *guard
+	password string // empty where the superuser has none
 	port     int
 	server   *server // nil while no server runs
 }
@@ -53,7 +57,7 @@ func New(ctx context.Context, opts Options) (*Cluster, error) {
 	if c.guard, err = startGuard(c.account, c.dir, opts.Dir == ""); err != nil {
 		return nil, err
 	}
-	if err = c.initialize(ctx); err == nil {
+	if err = c.initialize(ctx, opts.Password); err == nil {
 		err = c.startOn(ctx, choosePort)
 	}
 	if err != nil {
@@ -62,11 +66,18 @@ func New(ctx context.Context, opts Options) (*Cluster, error) {
 	return c, nil
 }
 
+func (c *Cluster) user() *url.Userinfo {
+	if c.password == "" {
+		return url.User(superuser)
+	}
+	return url.UserPassword(superuser, c.password)
+}
+
 // URL gives the connection URL of the named database, with the superuser as its role.
 func (c *Cluster) URL(database string) string {
 	u := url.URL{
 		Scheme:   "postgres",
-		User:     url.User(superuser),
+		User:     c.user(),
 		Host:     net.JoinHostPort(loopback, strconv.Itoa(c.port)),
 		Path:     "/" + database,
 		RawQuery: "sslmode=disable",
@@ -126,11 +137,34 @@ func (c *Cluster) close(ctx context.Context) error {
 	return err
 }
 
+// makePassword writes a new password where only the server's user and root can read it.
+func (c *Cluster) makePassword(file string) error {
+	c.password = rand.Text()
+	if err := os.WriteFile(file, []byte(c.password+"\n"), 0o600); err != nil {
+		return err
+	}
+	return c.account.own(file)
+}
+
+// readPassword reads the password that an earlier run made, if it did.
+func (c *Cluster) readPassword(file string) error {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the cluster's password: %w", err)
+	}
+	c.password = strings.TrimSpace(string(text))
+	return nil
+}
+
 // initialize makes the data folder with initdb, unless an earlier run has. It gets its name only when it is whole: a run
 // that ends in between leaves nothing that a later one would take for a cluster.
-func (c *Cluster) initialize(ctx context.Context) error {
+func (c *Cluster) initialize(ctx context.Context, withPassword bool) error {
+	passwordFile := filepath.Join(c.dir, "password")
 	if _, err := os.Stat(c.dataDir()); err == nil {
-		return nil
+		return c.readPassword(passwordFile)
 	}
 	unfinished := c.dataDir() + ".new"
 	err := os.RemoveAll(unfinished)
@@ -140,8 +174,13 @@ func (c *Cluster) initialize(ctx context.Context) error {
 	if err == nil {
 		err = c.account.own(unfinished)
 	}
+	if !withPassword {
+		passwordFile = ""
+	} else if err == nil {
+		err = c.makePassword(passwordFile)
+	}
 	if err == nil {
-		err = c.bin.initdb(ctx, unfinished, c.account)
+		err = c.bin.initdb(ctx, unfinished, passwordFile, c.account)
 	}
 	if err == nil {
 		err = os.Rename(unfinished, c.dataDir())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -285,5 +286,27 @@ func check(t *testing.T, what string, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+func TestPasswordKeepsOthersOutAndIsKept(t *testing.T) {
+	dir := filepath.Join(sharedFolder(t), "kept")
+	first := newCluster(t, Options{Dir: dir, Password: true})
+	own, err := url.Parse(first.URL("postgres"))
+	check(t, "parse", err)
+	if password, _ := own.User.Password(); len(password) < 20 {
+		t.Errorf("the password is %q", password)
+	}
+	execute(t, first, "create table orders (id int)")
+	others := *own
+	others.User = url.User(superuser)
+	if conn, err := pgx.Connect(t.Context(), others.String()); err == nil {
+		_ = conn.Close(t.Context())
+		t.Error("the superuser gets in without a password")
+	}
+	check(t, "close", first.Close())
+	second := newCluster(t, Options{Dir: dir, Password: true})
+	if got := query[int](t, second, "select count(*) from orders"); got != 0 {
+		t.Errorf("%d orders in the reused folder, want the empty table", got)
 	}
 }

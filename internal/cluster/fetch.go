@@ -119,7 +119,7 @@ func prove(ctx context.Context, bin, staging string, as *account) error {
 	if err := as.own(data); err != nil {
 		return err
 	}
-	return found.initdb(ctx, data, as)
+	return found.initdb(ctx, data, "", as)
 }
 
 // openToAll lets every user read what is under dir, and run what its owner may, whatever the umask was.

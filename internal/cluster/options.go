@@ -20,6 +20,10 @@ type Options struct {
 	// Empty: a temporary folder, which Close removes.
 	Dir string
 
+	// Password gives the superuser of a new cluster a random password. Without one, every user of the machine can become
+	// superuser, and through that the user that the server runs as.
+	Password bool
+
 	// Settings are lines of postgresql.conf, by name (PostgreSQL manual, 20.1.2). They hold for every start of the
 	// cluster; ALTER SYSTEM overrides them. The addresses and the port are the package's own.
 	Settings map[string]string

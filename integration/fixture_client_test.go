@@ -41,7 +41,7 @@ func dial(t *testing.T, g *gateway) (c *client, status int, err error) {
 	// A small buffer: what the client does not read soon waits in the gateway.
 	dialer := &net.Dialer{Control: smallReceiveBuffer}
 	transport := &http.Transport{DialContext: dialer.DialContext}
-	conn, response, err := websocket.Dial(ctx, g.clients, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
+	conn, response, err := websocket.Dial(ctx, g.clients, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}}) //nolint:bodyclose // the connection is the body
 	if response != nil {
 		status = response.StatusCode
 	}

@@ -106,12 +106,6 @@ func get(t *testing.T, address string) (status int, body string) {
 	return response.StatusCode, string(text)
 }
 
-// acknowledged is the position up to which the slot has let the log go.
-func acknowledged(t *testing.T, database string) string {
-	t.Helper()
-	return query[string](t, database, "select confirmed_flush_lsn::text from pg_replication_slots where slot_name = '"+slotOf(t, database)+"'")
-}
-
 func slotOf(t *testing.T, database string) string {
 	t.Helper()
 	u, err := url.Parse(database)

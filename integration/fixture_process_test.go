@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// interrupt is what Ctrl-C sends.
+const interrupt = syscall.SIGINT
+
 // patience bounds every wait. Nothing that works takes nearly as long, also on a busy machine.
 const patience = 30 * time.Second
 

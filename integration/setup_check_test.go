@@ -1,0 +1,66 @@
+package integration_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/reactive-gw/reactive-gw/internal/pgtest"
+)
+
+// `setup: check` changes nothing, says all that is missing at once, and serves after exactly that was run.
+func TestSetupCheckRefusesWithTheSQLThatMends(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t, conversations, messages, twoTalks)
+	const yaml = "setup: check\n" + chat
+	g := start(t, database, yaml)
+	if code := g.wait(); code != 1 {
+		t.Fatalf("exit code %d, want 1", code)
+	}
+	sql := advised(g.stderr.String())
+	for _, part := range []string{"CREATE PUBLICATION", "REPLICA IDENTITY FULL", "pg_create_logical_replication_slot"} {
+		if !strings.Contains(strings.Join(sql, "\n"), part) {
+			t.Errorf("the refusal does not say %s:\n%s", part, g.stderr)
+		}
+	}
+	if made := query[int](t, database, `select (select count(*) from pg_publication) + (select count(*) from pg_replication_slots where database = current_database())`); made != 0 {
+		t.Fatal("setup: check has made something")
+	}
+	pgtest.Exec(t, database, sql...)
+
+	g = start(t, database, yaml)
+	if code := g.wait(); code != 1 || !strings.Contains(g.stderr.String(), "reactive-gw migrate up") {
+		t.Fatalf("without the schema: exit code %d\n%s", code, g.stderr)
+	}
+	if code, _, stderr := command(t, "migrate", "up", "--database-url", database); code != 0 {
+		t.Fatalf("migrate up: exit code %d\n%s", code, stderr)
+	}
+	c := connect(t, serve(t, database, yaml))
+	v := c.subscribe("message", "conversation_id", "1")
+	pgtest.Exec(t, database, `insert into message values (1, 1, 'Ready?')`)
+	c.until("changes flow", func() bool { return len(v.events) == 1 })
+}
+
+// advised picks the SQL out of a refusal: what is indented by four.
+func advised(text string) (statements []string) {
+	for _, match := range regexp.MustCompile(`(?m)^ {4}(\S.*)$`).FindAllStringSubmatch(text, -1) {
+		statements = append(statements, match[1])
+	}
+	return statements
+}
+
+func TestARoleThatMayNotMendIsToldWhatToRun(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t, conversations, messages)
+	role := "reader_" + slotOf(t, database)
+	pgtest.Exec(t, database, `create role `+role+` login replication`)
+	t.Cleanup(func() { pgtest.Exec(t, maintenance(database), `drop owned by `+role, `drop role `+role) })
+	g := start(t, strings.Replace(database, "postgres@", role+"@", 1), chat)
+	if code := g.wait(); code != 1 || len(advised(g.stderr.String())) == 0 || !strings.Contains(g.stderr.String(), "permission denied") {
+		t.Errorf("exit code %d:\n%s", code, g.stderr)
+	}
+}
+
+func maintenance(database string) string {
+	return regexp.MustCompile(`/test_\w+`).ReplaceAllString(database, "/postgres")
+}

@@ -1,0 +1,69 @@
+package integration_test
+
+import (
+	"strings"
+	"testing"
+
+	"nhooyr.io/websocket"
+
+	"github.com/reactive-gw/reactive-gw/internal/pgtest"
+)
+
+// Canaries are put wherever a secret can be: the password, rows, scope values, what clients send, what fails. Nothing that
+// the program writes, however verbose, holds one.
+func TestNoSecretIsEverLogged(t *testing.T) {
+	t.Parallel()
+	const password, rowText, frameText = "pa55w0rd-canary", "row-canary", "frame-canary"
+	database := newDatabase(t, `create table note (id int primary key, folder text, body text)`,
+		`insert into note values (1, 'row-canary-folder', 'row-canary-0')`)
+	const yaml = `
+logLevel: debug
+reactive:
+  - table: note
+    scopes: [folder]
+    snapshot: {limit: 10}
+`
+	withPassword := strings.Replace(database, "postgres@", "postgres:"+password+"@", 1)
+	g := serve(t, withPassword, yaml)
+	c := connect(t, g)
+	v := c.subscribeWithSnapshot("note", "folder", `"row-canary-folder"`)
+	pgtest.Exec(t, database,
+		`insert into note values (2, 'row-canary-folder', 'row-canary-1')`,
+		`update note set body = 'row-canary-2'`,
+		`delete from note where id = 2`)
+	c.until("the changes have come", func() bool { return len(v.events) == 4 })
+	for _, frame := range []string{`frame-canary`, `{"type":"frame-canary"}`, `{"type":"subscribe","channel":"frame-canary"}`,
+		`{"type":"subscribe","channel":"note","scope":{"col":"frame-canary","value":"frame-canary"}}`} {
+		c.send(frame)
+	}
+	dropSlot(t, database)
+	c.until("a fresh snapshot has come", func() bool { return v.snapshots > 1 })
+	pgtest.Exec(t, database, `alter table note rename column body to text`, `alter table note add check (text <> '')`)
+	c.send(`{"type":"subscribe","channel":"note","scope":{"col":"folder","value":"frame-canary-folder"}}`)
+	pgtest.Exec(t, database, `alter table note drop column folder`, `insert into note values (3, 'row-canary-3')`)
+	c.views[`note{"col":"folder","value":"frame-canary-folder"}`] = newView("note", `{"col":"folder","value":"frame-canary-folder"}`, "folder", `"frame-canary-folder"`)
+	c.expectClose(websocket.StatusServiceRestart, "service restart")
+	g.stop(interrupt)
+
+	unreachable := start(t, "postgres://postgres:"+password+"@"+freeAddress(t)+"/orders?sslmode=disable", yaml)
+	eventually(t, "it says that it tries", func() bool {
+		_, tries := unreachable.logged("the database does not answer: trying again")
+		return tries
+	})
+	malformed := run(t, t.TempDir(), []string{"DATABASE_URL=postgres://postgres:" + password + "@[::1:x/orders"})
+	if code := malformed.wait(); code != 2 {
+		t.Errorf("exit code %d for an address that is none", code)
+	}
+	for _, p := range []*process{g.process, unreachable.process, malformed} {
+		for _, canary := range []string{password, rowText, frameText} {
+			for line := range strings.Lines(p.stdout.String() + p.stderr.String()) {
+				if strings.Contains(line, canary) {
+					t.Errorf("%s in: %s", canary, line)
+				}
+			}
+		}
+	}
+	if !strings.Contains(g.stderr.String(), `"level":"debug"`) {
+		t.Error("nothing was logged at debug level, so that nothing was tested")
+	}
+}

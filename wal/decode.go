@@ -116,7 +116,7 @@ func Decode(message []byte, h Handler) error {
 		m := Begin{Final: r.lsn(), Time: r.time(), XID: r.uint32()}
 		handle = func() error { return h.Begin(m) }
 	case 'C':
-		r.byte() // flags, unused by the protocol
+		r.flags(0)
 		m := Commit{Commit: r.lsn(), End: r.lsn(), Time: r.time()}
 		handle = func() error { return h.Commit(m) }
 	case 'R':
@@ -126,7 +126,7 @@ func Decode(message []byte, h Handler) error {
 		m := r.truncate()
 		handle = func() error { return h.Truncate(m) }
 	case 'M':
-		m := LogicalMessage{Transactional: r.byte()&1 != 0, LSN: r.lsn(), Prefix: r.string(), Content: r.bytes(int64(r.uint32()))}
+		m := LogicalMessage{Transactional: r.flags(1) != 0, LSN: r.lsn(), Prefix: r.string(), Content: r.bytes(int64(r.uint32()))}
 		handle = func() error { return h.Message(m) }
 	case 'O':
 		m := Origin{Commit: r.lsn(), Name: r.string()}
@@ -157,7 +157,7 @@ func decodeRow(kind byte, r *reader, h Handler) error {
 	}
 	switch {
 	case kind == 'D' && old == OldNone, kind != 'D' && mark != 'N':
-		r.bad = true
+		r.fail()
 	case kind != 'D':
 		after = r.row()
 	}
@@ -181,6 +181,8 @@ type reader struct {
 	bad  bool
 }
 
+func (r *reader) fail() { r.bad, r.rest = true, nil }
+
 func (r *reader) finish(kind byte) error {
 	if r.bad {
 		return fmt.Errorf("decode %q: cut short or misshapen: %w", kind, ErrMessage)
@@ -193,7 +195,7 @@ func (r *reader) finish(kind byte) error {
 
 func (r *reader) bytes(n int64) []byte {
 	if r.bad || n < 0 || n > int64(len(r.rest)) {
-		r.bad, r.rest = true, nil
+		r.fail()
 		return nil
 	}
 	b := r.rest[:n:n]
@@ -206,6 +208,15 @@ func (r *reader) byte() byte {
 		return b[0]
 	}
 	return 0
+}
+
+// flags reads a byte in which only the known bits may be set: what another one means, this decoder cannot know.
+func (r *reader) flags(known byte) byte {
+	b := r.byte()
+	if b&^known != 0 {
+		r.fail()
+	}
+	return b
 }
 
 func (r *reader) uint16() uint16 {
@@ -241,7 +252,7 @@ func (r *reader) time() time.Time {
 func (r *reader) string() string {
 	end := bytes.IndexByte(r.rest, 0)
 	if end < 0 {
-		r.bad, r.rest = true, nil
+		r.fail()
 		return ""
 	}
 	return string(r.bytes(int64(end) + 1)[:end])
@@ -250,7 +261,7 @@ func (r *reader) string() string {
 func (r *reader) row() cdc.Row {
 	size, _, err := cdc.CheckRow(r.rest)
 	if err != nil {
-		r.bad, r.rest = true, nil
+		r.fail()
 		return nil
 	}
 	return cdc.Row(r.bytes(int64(size)))
@@ -264,7 +275,7 @@ func (r *reader) relation() Relation {
 	n := int(r.uint16())
 	for i := 0; i < n && !r.bad; i++ {
 		m.Columns = append(m.Columns, RelationColumn{
-			Identity: r.byte()&1 != 0, Name: r.string(), TypeOID: r.uint32(), TypeMod: int32(r.uint32()),
+			Identity: r.flags(1) != 0, Name: r.string(), TypeOID: r.uint32(), TypeMod: int32(r.uint32()),
 		})
 	}
 	return m
@@ -272,10 +283,10 @@ func (r *reader) relation() Relation {
 
 func (r *reader) truncate() Truncate {
 	n := int64(r.uint32())
-	options := r.byte()
+	options := r.flags(3)
 	m := Truncate{Cascade: options&1 != 0, Restart: options&2 != 0}
 	if n*4 != int64(len(r.rest)) {
-		r.bad, r.rest = true, nil
+		r.fail()
 		return m
 	}
 	for ; n > 0; n-- {

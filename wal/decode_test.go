@@ -1,0 +1,238 @@
+package wal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/reactive-gw/reactive-gw/cdc"
+)
+
+// encoder is a Handler that writes the message again: what Decode must not have lost anything of.
+type encoder struct{ out []byte }
+
+func (e *encoder) string(s string) { e.out = append(append(e.out, s...), 0) }
+func (e *encoder) uint32(v uint32) { e.out = binary.BigEndian.AppendUint32(e.out, v) }
+func (e *encoder) uint64(v uint64) { e.out = binary.BigEndian.AppendUint64(e.out, v) }
+
+func (e *encoder) time(t time.Time) { e.uint64(uint64(t.UnixMicro() - postgresEpoch)) }
+
+func (e *encoder) bit(set bool) byte {
+	if set {
+		return 1
+	}
+	return 0
+}
+
+func (e *encoder) Begin(m Begin) error {
+	e.out = append(e.out, 'B')
+	e.uint64(uint64(m.Final))
+	e.time(m.Time)
+	e.uint32(m.XID)
+	return nil
+}
+
+func (e *encoder) Commit(m Commit) error {
+	e.out = append(e.out, 'C', 0)
+	e.uint64(uint64(m.Commit))
+	e.uint64(uint64(m.End))
+	e.time(m.Time)
+	return nil
+}
+
+func (e *encoder) Relation(m Relation) error {
+	e.out = append(e.out, 'R')
+	e.uint32(m.OID)
+	if m.Schema == "pg_catalog" {
+		m.Schema = ""
+	}
+	e.string(m.Schema)
+	e.string(m.Name)
+	e.out = append(e.out, m.Identity)
+	e.out = binary.BigEndian.AppendUint16(e.out, uint16(len(m.Columns)))
+	for _, c := range m.Columns {
+		e.out = append(e.out, e.bit(c.Identity))
+		e.string(c.Name)
+		e.uint32(c.TypeOID)
+		e.uint32(uint32(c.TypeMod))
+	}
+	return nil
+}
+
+func (e *encoder) Insert(relation uint32, after cdc.Row) error {
+	e.out = append(e.out, 'I')
+	e.uint32(relation)
+	e.out = append(append(e.out, 'N'), after...)
+	return nil
+}
+
+func (e *encoder) Update(relation uint32, old OldTuple, before, after cdc.Row) error {
+	e.out = append(e.out, 'U')
+	e.uint32(relation)
+	if old != OldNone {
+		e.out = append(append(e.out, byte(old)), before...)
+	}
+	e.out = append(append(e.out, 'N'), after...)
+	return nil
+}
+
+func (e *encoder) Delete(relation uint32, old OldTuple, before cdc.Row) error {
+	e.out = append(e.out, 'D')
+	e.uint32(relation)
+	e.out = append(append(e.out, byte(old)), before...)
+	return nil
+}
+
+func (e *encoder) Truncate(m Truncate) error {
+	e.out = append(e.out, 'T')
+	e.uint32(uint32(len(m.Relations)))
+	e.out = append(e.out, e.bit(m.Cascade)|e.bit(m.Restart)<<1)
+	for _, oid := range m.Relations {
+		e.uint32(oid)
+	}
+	return nil
+}
+
+func (e *encoder) Message(m LogicalMessage) error {
+	e.out = append(e.out, 'M', e.bit(m.Transactional))
+	e.uint64(uint64(m.LSN))
+	e.string(m.Prefix)
+	e.uint32(uint32(len(m.Content)))
+	e.out = append(e.out, m.Content...)
+	return nil
+}
+
+func (e *encoder) Origin(m Origin) error {
+	e.out = append(e.out, 'O')
+	e.uint64(uint64(m.Commit))
+	e.string(m.Name)
+	return nil
+}
+
+func (e *encoder) Type(m Type) error {
+	e.out = append(e.out, 'Y')
+	e.uint32(m.OID)
+	e.string(m.Schema)
+	e.string(m.Name)
+	return nil
+}
+
+// checkDecode decodes what may be anything, and encodes what was accepted.
+func checkDecode(t *testing.T, message []byte) (accepted bool) {
+	t.Helper()
+	var e encoder
+	err := Decode(message, &e)
+	if err != nil {
+		if !errors.Is(err, ErrMessage) {
+			t.Fatalf("%x: %v is no ErrMessage", message, err)
+		}
+		if len(e.out) > 0 {
+			t.Fatalf("%x: the handler was called for a message that was refused", message)
+		}
+		return false
+	}
+	// The empty namespace and the written one are the same.
+	if short := bytes.Replace(message, []byte("pg_catalog\x00"), []byte{0}, 1); message[0] == 'R' && !bytes.Equal(e.out, message) {
+		message = short
+	}
+	if !bytes.Equal(e.out, message) {
+		t.Fatalf("%x was decoded to what encodes as %x", message, e.out)
+	}
+	return true
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, messages := range goldens(f) {
+		for _, m := range messages {
+			m = m[:min(len(m), 200)] // long enough for every kind but the one with the long text
+			f.Add(m)
+			f.Add(m[:len(m)/2])
+			f.Add(append(slices.Clone(m), 0))
+			flipped := slices.Clone(m)
+			flipped[len(m)/2] ^= 0x80
+			f.Add(flipped)
+		}
+	}
+	f.Fuzz(func(t *testing.T, message []byte) { checkDecode(t, message) })
+}
+
+// Each golden message is accepted whole, refused at every shorter length and with a byte more, and none of its bits,
+// turned, does harm.
+func TestDecodeCutAndFlipped(t *testing.T) {
+	for _, messages := range goldens(t) {
+		for _, m := range messages {
+			if !checkDecode(t, m) {
+				t.Errorf("%x is refused", m)
+			}
+			if checkDecode(t, append(slices.Clone(m), 0)) {
+				t.Errorf("%x is accepted with a byte too many", m)
+			}
+			if len(m) > 500 {
+				continue
+			}
+			for n := range m {
+				if checkDecode(t, m[:n]) {
+					t.Errorf("%x is accepted with %d of %d bytes", m, n, len(m))
+				}
+			}
+			for bit := range 8 * len(m) {
+				flipped := slices.Clone(m)
+				flipped[bit/8] ^= 1 << (bit % 8)
+				checkDecode(t, flipped)
+			}
+		}
+	}
+}
+
+// What a message claims to hold must not be believed before it is there.
+func TestDecodeAllocatesNoMoreThanTheMessage(t *testing.T) {
+	for name, message := range map[string][]byte{
+		"relation of 65535 columns": []byte("R\x00\x00\x00\x01s\x00t\x00f\xff\xff"),
+		"truncation of 2^32 tables": []byte("T\xff\xff\xff\xff\x00"),
+		"message of 2^32 bytes":     []byte("M\x00\x00\x00\x00\x00\x00\x00\x00\x00p\x00\xff\xff\xff\xff"),
+		"text of 2^31 bytes":        []byte("I\x00\x00\x00\x01N\x00\x01t\x7f\xff\xff\xff"),
+		"row of 32767 columns":      []byte("I\x00\x00\x00\x01N\x7f\xff"),
+	} {
+		const rounds = 100
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range rounds {
+			if err := Decode(message, &encoder{}); !errors.Is(err, ErrMessage) {
+				t.Errorf("%s: error %v, want ErrMessage", name, err)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		if got := (after.TotalAlloc - before.TotalAlloc) / rounds; got > 10_000 {
+			t.Errorf("%s: %d bytes allocated for a message of %d", name, got, len(message))
+		}
+	}
+}
+
+func TestDecodePassesTheHandlersErrorOn(t *testing.T) {
+	refused := errors.New("refused")
+	for _, messages := range goldens(t) {
+		for _, m := range messages {
+			if err := Decode(m, refusing{refused}); err != refused { //nolint:errorlint // as it is, says the contract
+				t.Errorf("%x: error %v, want the handler's", m[:1], err)
+			}
+		}
+	}
+}
+
+// refusing is a Handler that wants nothing.
+type refusing struct{ err error }
+
+func (h refusing) Begin(Begin) error                               { return h.err }
+func (h refusing) Commit(Commit) error                             { return h.err }
+func (h refusing) Relation(Relation) error                         { return h.err }
+func (h refusing) Insert(uint32, cdc.Row) error                    { return h.err }
+func (h refusing) Update(uint32, OldTuple, cdc.Row, cdc.Row) error { return h.err }
+func (h refusing) Delete(uint32, OldTuple, cdc.Row) error          { return h.err }
+func (h refusing) Truncate(Truncate) error                         { return h.err }
+func (h refusing) Message(LogicalMessage) error                    { return h.err }
+func (h refusing) Origin(Origin) error                             { return h.err }
+func (h refusing) Type(Type) error                                 { return h.err }

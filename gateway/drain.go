@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/reactive-gw/reactive-gw/protocol"
@@ -17,7 +19,8 @@ const (
 // Drain takes no new connections and closes those there are with 1001, one after the other. It returns when all have
 // ended; those that have not when ctx ends are cut off. It may be called once.
 func (g *Gateway) Drain(ctx context.Context) {
-	sessions := g.stop()
+	g.stop()
+	sessions := g.all()
 	step := drainStep
 	if n := len(sessions); n > 0 {
 		step = min(step, drainSpread/time.Duration(n))
@@ -39,21 +42,22 @@ func (g *Gateway) Drain(ctx context.Context) {
 	select {
 	case <-ended:
 	case <-ctx.Done():
-		for _, s := range sessions {
+		for _, s := range g.all() {
 			s.socket.abort()
 		}
 		<-ended
 	}
 }
 
-// stop makes admit refuse and returns the sessions.
-func (g *Gateway) stop() []*session {
+// stop makes enter refuse.
+func (g *Gateway) stop() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.draining = true
-	sessions := make([]*session, 0, len(g.sessions))
-	for s := range g.sessions {
-		sessions = append(sessions, s)
-	}
-	return sessions
+}
+
+func (g *Gateway) all() []*session {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Keys(g.sessions))
 }

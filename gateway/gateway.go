@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -37,14 +36,15 @@ type Options struct {
 type Gateway struct {
 	options Options
 
-	mu       sync.Mutex
-	sessions map[*session]struct{}
-	draining bool
-	accepted uint64
-	rejected uint64
+	mu          sync.Mutex
+	sessions    map[*session]struct{} // those that are told to go included
+	connections int                   // places taken, of MaxConnections
+	rejecting   int                   // places taken, of maxRejecting
+	draining    bool
+	accepted    uint64
+	rejected    uint64
 
-	rejecting atomic.Int64
-	running   sync.WaitGroup
+	running sync.WaitGroup
 }
 
 // maxRejecting bounds the connections that are open only to be told that there are too many. Beyond it the answer is a
@@ -66,15 +66,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		unavailable(w, "no changes are flowing yet")
 		return
 	}
-	if g.rejecting.Load() >= maxRejecting {
-		unavailable(w, "too many connections")
+	full, why := g.enter()
+	if why != "" {
+		unavailable(w, why)
 		return
 	}
-	if !g.enter() {
-		unavailable(w, "the gateway is shutting down")
-		return
-	}
-	defer g.running.Done()
+	defer g.exit(full)
 	socket, err := accept(w, r, g.options.WriteTimeout)
 	if err != nil {
 		g.options.Log.Debug("no upgrade", zap.Error(err))
@@ -82,15 +79,16 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s := &session{gateway: g, socket: socket, client: g.options.Hub.Attach()}
 	defer s.client.Detach()
-	if code := g.admit(s); code != 0 {
-		// The protocol's own way of saying so: a browser hides the status of a failed upgrade.
-		g.rejecting.Add(1)
-		defer g.rejecting.Add(-1)
-		socket.close(code)
-		return
+	draining := g.add(s, full)
+	defer g.remove(s)
+	switch {
+	case draining:
+		socket.close(protocol.CloseGoingAway)
+	case full: // the protocol's own way of saying so: a browser hides the status of a failed upgrade
+		socket.close(protocol.CloseLimitExceeded)
+	default:
+		s.serve(context.WithoutCancel(r.Context()))
 	}
-	defer g.leave(s)
-	s.serve(context.WithoutCancel(r.Context()))
 }
 
 func unavailable(w http.ResponseWriter, why string) {
@@ -98,33 +96,52 @@ func unavailable(w http.ResponseWriter, why string) {
 	http.Error(w, why, http.StatusServiceUnavailable)
 }
 
-// enter counts a request in that Drain has to wait for, and refuses once it drains.
-func (g *Gateway) enter() bool {
+// enter takes a place for a connection, where they are full one of the few in which a client is told so. why says that
+// there is none. Drain waits for whoever has entered.
+func (g *Gateway) enter() (full bool, why string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.draining {
-		g.running.Add(1)
-	}
-	return !g.draining
-}
-
-// admit takes a place for the session, or says with which code it has to go.
-func (g *Gateway) admit(s *session) protocol.Close {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	full = g.connections >= g.options.MaxConnections
 	switch {
 	case g.draining:
-		return protocol.CloseGoingAway
-	case len(g.sessions) >= g.options.MaxConnections:
+		return full, "the gateway is shutting down"
+	case !full:
+		g.connections++
+	case g.rejecting < maxRejecting:
 		g.rejected++
-		return protocol.CloseLimitExceeded
+		g.rejecting++
+	default:
+		g.rejected++
+		return full, "too many connections"
 	}
-	g.sessions[s] = struct{}{}
-	g.accepted++
-	return 0
+	g.running.Add(1)
+	return full, ""
 }
 
-func (g *Gateway) leave(s *session) {
+// exit gives the place back.
+func (g *Gateway) exit(full bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if full {
+		g.rejecting--
+	} else {
+		g.connections--
+	}
+	g.running.Done()
+}
+
+// add makes the session known to Drain, or tells that it came too late.
+func (g *Gateway) add(s *session, full bool) (draining bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.sessions[s] = struct{}{}
+	if !full && !g.draining {
+		g.accepted++
+	}
+	return g.draining
+}
+
+func (g *Gateway) remove(s *session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.sessions, s)
@@ -132,7 +149,7 @@ func (g *Gateway) leave(s *session) {
 
 // Stats is a moment's view of a gateway.
 type Stats struct {
-	Connections int
+	Connections int    // those being upgraded included
 	Accepted    uint64 // since the start
 	Rejected    uint64 // over MaxConnections, since the start
 }
@@ -141,5 +158,5 @@ type Stats struct {
 func (g *Gateway) Stats() Stats {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return Stats{Connections: len(g.sessions), Accepted: g.accepted, Rejected: g.rejected}
+	return Stats{Connections: g.connections, Accepted: g.accepted, Rejected: g.rejected}
 }

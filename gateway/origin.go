@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -18,9 +17,6 @@ func originAllowed(r *http.Request, allowed []string) bool {
 	case len(origins) > 1:
 		return false
 	}
-	if slices.ContainsFunc(allowed, func(a string) bool { return strings.EqualFold(a, origins[0]) }) {
-		return true
-	}
-	u, err := url.Parse(origins[0])
-	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && strings.EqualFold(u.Host, r.Host)
+	is := func(origin string) bool { return strings.EqualFold(origin, origins[0]) }
+	return slices.ContainsFunc(allowed, is) || r.Host != "" && (is("http://"+r.Host) || is("https://"+r.Host))
 }

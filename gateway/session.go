@@ -26,8 +26,13 @@ func (s *session) serve(ctx context.Context) {
 	writing.Go(func() { s.write(ctx) })
 	beat := startHeartbeat(options.PingInterval, options.PingTimeout, s.socket)
 
-	options.Log.Debug("connection ended", zap.Error(s.read()))
+	err := s.read()
+	options.Log.Debug("connection ended", zap.Error(err))
 	s.client.Detach() // first, so that the hub does no more work for it
+	if errors.Is(err, errTooBig) {
+		s.client.Close(protocol.CloseFrameTooBig)
+		writing.Wait()
+	}
 	cancel()
 	s.socket.abort()
 	beat.stop()

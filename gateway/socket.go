@@ -41,13 +41,19 @@ func (c *boundedConn) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	const opcode, opClose = 0x0F, 0x08
-	if c.leaving.Load() && len(p) > 0 && p[0]&opcode == opClose {
-		c.silent.Store(true) // the library writes a control frame in one piece
+	last := c.leaving.Load() && len(p) > 0 && p[0]&opcode == opClose // the library writes a control frame in one piece
+	if last {
+		c.silent.Store(true)
 	}
 	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 		return 0, err
 	}
-	return c.Conn.Write(p)
+	n, err := c.Conn.Write(p)
+	if last && err == nil {
+		// Not before it is out: a peer that is behind with reading is to get it.
+		err = c.SetReadDeadline(time.Now().Add(farewell))
+	}
+	return n, err
 }
 
 const (
@@ -60,7 +66,7 @@ const (
 var (
 	// errNotText: a frame that is not text, and so cannot be JSON.
 	errNotText = errors.New("binary frame")
-	// errTooBig: a frame over maxFrame. The peer was told.
+	// errTooBig: a frame over maxFrame. The rest of it is unread.
 	errTooBig = errors.New("frame too big")
 )
 
@@ -74,7 +80,7 @@ func accept(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) 
 	if err != nil {
 		return nil, fmt.Errorf("accept: %w", err)
 	}
-	conn.SetReadLimit(maxFrame)
+	conn.SetReadLimit(-1) // read has its own: the library's would write a close frame between two of ours
 	return &socket{conn: conn, raw: hijacker.conn}, nil
 }
 
@@ -96,19 +102,23 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.conn, rw, nil
 }
 
-// read returns the next text frame. After errNotText the connection goes on, after any other error it has ended.
+// read returns the next text frame. After errNotText the connection goes on, after errTooBig it has to be closed, and
+// after any other error it has ended.
 func (s *socket) read() ([]byte, error) {
-	kind, frame, err := s.conn.Read(context.Background())
-	switch {
-	case err == nil && kind != websocket.MessageText:
-		return nil, errNotText
-	case err == nil:
-		return frame, nil
-	case websocket.CloseStatus(err) == -1 && len(frame) >= maxFrame:
-		s.linger()
-		return nil, errTooBig
+	kind, message, err := s.conn.Reader(context.Background())
+	if err != nil {
+		return nil, err
 	}
-	return nil, err
+	frame, err := io.ReadAll(io.LimitReader(message, maxFrame+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(frame) > maxFrame:
+		return nil, errTooBig
+	case kind != websocket.MessageText:
+		return nil, errNotText
+	}
+	return frame, nil
 }
 
 // write sends a text frame.
@@ -123,15 +133,8 @@ func (s *socket) ping(ctx context.Context) error { return s.conn.Ping(ctx) }
 // may call it.
 func (s *socket) close(code protocol.Close) {
 	s.raw.leaving.Store(true)
-	_ = s.raw.SetDeadline(time.Now().Add(farewell))
 	_ = s.conn.Close(websocket.StatusCode(code), code.Reason())
 	s.abort()
-}
-
-// linger reads off what the peer is still sending, so that it gets to see what we sent last.
-func (s *socket) linger() {
-	_ = s.raw.SetDeadline(time.Now().Add(farewell))
-	_, _ = io.Copy(io.Discard, s.raw)
 }
 
 // abort ends the connection without a word.

@@ -62,7 +62,7 @@ func newServer(t testing.TB, url string) *wal.Server {
 	}
 }
 
-// wanted asks for every table that may be served, with the given columns as scopes.
+// wanted asks for every table that has a key, with the given columns as scopes.
 func wanted(t testing.TB, server *wal.Server, scopes ...string) (*wal.Facts, wal.Wanted) {
 	t.Helper()
 	facts, err := server.Inspect(t.Context())
@@ -70,8 +70,10 @@ func wanted(t testing.TB, server *wal.Server, scopes ...string) (*wal.Facts, wal
 		t.Fatal(err)
 	}
 	want := wal.Wanted{Slot: server.Slot, Publication: server.Publication}
-	for _, table := range facts.Candidates() {
-		want.Tables = append(want.Tables, wal.WantedTable{TableInfo: table, Scopes: scopes})
+	for _, table := range facts.Tables {
+		if len(table.PrimaryKey) > 0 {
+			want.Tables = append(want.Tables, wal.WantedTable{TableInfo: table, Scopes: scopes})
+		}
 	}
 	return facts, want
 }

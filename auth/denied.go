@@ -1,0 +1,54 @@
+package auth
+
+import "fmt"
+
+// Denied is the error with which everything here refuses. Neither its text nor its reason holds anything of a token, a
+// claim or a row, so both may be logged.
+type Denied struct {
+	Reason Reason
+	// detail says more to an operator, and cause is what happened; either may be missing.
+	detail string
+	cause  error
+}
+
+// Reason says why something was refused. There are only those below, so that it can be a metric's label.
+type Reason string
+
+// The reasons.
+const (
+	NoCredentials    Reason = "no_credentials"    // the request has none where they are looked for
+	Malformed        Reason = "malformed"         // the credentials are not what they have to be
+	WrongAlgorithm   Reason = "wrong_algorithm"   // the token is signed in a way that is not listed
+	UnknownKey       Reason = "unknown_key"       // none of the keys may have signed the token
+	WrongSignature   Reason = "wrong_signature"   // the token is signed by somebody else
+	Expired          Reason = "expired"           // the time of the credentials is over
+	NotYetValid      Reason = "not_yet_valid"     // their time has not come
+	WrongAudience    Reason = "wrong_audience"    // they are meant for somebody else
+	WrongIssuer      Reason = "wrong_issuer"      // they come from somebody else
+	UnusableClaims   Reason = "unusable_claims"   // a claim is missing or of the wrong type
+	UntrustedProxy   Reason = "untrusted_proxy"   // the request came past the proxy
+	Unavailable      Reason = "unavailable"       // who had to be asked gave no answer that can be used
+	Forbidden        Reason = "forbidden"         // the answer is no
+	EvaluationFailed Reason = "evaluation_failed" // an expression came to an error
+	TooCostly        Reason = "too_costly"        // an expression came to the limit of what it may cost
+)
+
+func (d *Denied) Error() string {
+	text := "denied: " + string(d.Reason)
+	if d.detail != "" {
+		text += ": " + d.detail
+	}
+	if d.cause != nil {
+		text += ": " + d.cause.Error()
+	}
+	return text
+}
+
+// Unwrap gives the cause, if there is one.
+func (d *Denied) Unwrap() error { return d.cause }
+
+func deny(reason Reason) *Denied { return &Denied{Reason: reason} }
+
+func denyf(reason Reason, format string, args ...any) *Denied {
+	return &Denied{Reason: reason, detail: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,106 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+)
+
+// endpoint is an address that the operator configured and that is asked something over HTTP. Nothing that a client sends
+// has a say in where a request goes: the address is fixed, and redirects are not followed.
+type endpoint struct {
+	address *url.URL
+	client  *http.Client
+	limit   int64 // of a response's body, in bytes, after decompression
+}
+
+// newEndpoint checks an address. Without TLS only the own machine is reached, unless plain says that the way is safe.
+// transport nil is one like http.DefaultTransport.
+func newEndpoint(address string, plain bool, timeout time.Duration, limit int64, transport http.RoundTripper) (*endpoint, error) {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || (u.Scheme != "https" && u.Scheme != "http"):
+		return nil, errors.New("the address is no https:// URL, or names a user")
+	case u.Scheme == "http" && !plain && !loopback(u.Hostname()):
+		return nil, fmt.Errorf("%s would be reached without TLS: use https, or allow plain HTTP where the network is safe", u.Host)
+	case timeout <= 0:
+		return nil, errors.New("the time limit is not positive")
+	}
+	if transport == nil {
+		usual, ok := http.DefaultTransport.(*http.Transport)
+		if !ok {
+			return nil, errors.New("somebody replaced http.DefaultTransport")
+		}
+		transport = usual.Clone()
+	}
+	return &endpoint{address: u, limit: limit, client: &http.Client{
+		Transport: transport, Timeout: timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || (err == nil && ip.IsLoopback())
+}
+
+// answer is a response with status 200 that was read to its end.
+type answer struct {
+	header http.Header
+	body   []byte
+}
+
+// ask sends a request; body nil is none. Errors name the host and nothing else of the request, for an address may hold a
+// secret as well as a header.
+func (e *endpoint) ask(ctx context.Context, method string, header http.Header, body []byte) (*answer, error) {
+	response, err := e.send(ctx, method, header, body)
+	if err != nil {
+		if told, ok := errors.AsType[*url.Error](err); ok {
+			err = told.Err
+		}
+		return nil, fmt.Errorf("ask %s: %w", e.address.Host, err)
+	}
+	return response, nil
+}
+
+func (e *endpoint) send(ctx context.Context, method string, header http.Header, body []byte) (*answer, error) {
+	request, err := http.NewRequestWithContext(ctx, method, e.address.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range header {
+		request.Header[name] = values
+	}
+	response, err := e.client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, &statusError{response.StatusCode}
+	}
+	read, err := io.ReadAll(io.LimitReader(response.Body, e.limit+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case int64(len(read)) > e.limit:
+		return nil, fmt.Errorf("the answer is larger than %d bytes", e.limit)
+	}
+	return &answer{response.Header, read}, nil
+}
+
+// close ends the connections that are kept for later requests.
+func (e *endpoint) close() { e.client.CloseIdleConnections() }
+
+// statusError is an answer with another status than 200.
+type statusError struct{ status int }
+
+func (e *statusError) Error() string {
+	return fmt.Sprintf("the answer is %d %s instead of 200", e.status, http.StatusText(e.status))
+}

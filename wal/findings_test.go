@@ -1,0 +1,187 @@
+package wal_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/reactive-gw/reactive-gw/wal"
+)
+
+// goodFacts are those of a server on which all is as it should be, with one table whose scope is the customer.
+func goodFacts() (*wal.Facts, wal.Wanted) {
+	name := wal.TableName{Schema: "public", Name: "orders"}
+	table := &wal.TableInfo{
+		TableName: name, OID: 1, PrimaryKey: []string{"id"}, Columns: []wal.ColumnInfo{{Name: "id"}, {Name: "customer"}},
+		Leaves: []wal.LeafInfo{{TableName: name, Identity: 'f'}},
+	}
+	facts := &wal.Facts{
+		Version: 150018, WALLevel: "logical", Encoding: "UTF8", Role: "shop", Replication: true,
+		FreeSlots: 3, FreeSenders: 2, MaxSlots: 10, MaxSenders: 10, CurrentDatabase: "shop", Tables: []*wal.TableInfo{table},
+		Slot: &wal.SlotFacts{Plugin: "pgoutput", Logical: true, Database: "shop", WALStatus: "reserved", Confirmed: 0x1000},
+		Publication: &wal.PublicationFacts{
+			ViaRoot: true, Insert: true, Update: true, Delete: true, Truncate: true, Tables: map[wal.TableName]bool{name: true},
+			Filtered: map[wal.TableName]bool{}, Columns: map[wal.TableName][]string{name: {"id", "customer"}}, Listed: map[wal.TableName]bool{},
+		},
+	}
+	return facts, wal.Wanted{Slot: "shop", Publication: "Shop", Tables: []wal.WantedTable{{TableInfo: table, Scopes: []string{"customer"}}}}
+}
+
+func TestFindingsOfAGoodServer(t *testing.T) {
+	facts, want := goodFacts()
+	var checks []string
+	for _, f := range facts.Findings(want) {
+		if f.Level != wal.Good || f.Detail == "" || f.Fix != "" {
+			t.Errorf("%+v: want it good, with a word on why, and nothing to mend", f)
+		}
+		checks = append(checks, f.Check)
+	}
+	all := []string{"version", "wal_level", "primary", "encoding", "role", "connection", "max_wal_senders", "publication", "table public.orders", "slot shop"}
+	if !slices.Equal(checks, all) {
+		t.Errorf("checks %q, want %q", checks, all)
+	}
+}
+
+func TestFindings(t *testing.T) {
+	type change = func(f *wal.Facts, w *wal.Wanted)
+	table := func(w *wal.Wanted) *wal.TableInfo { return w.Tables[0].TableInfo }
+	name := wal.TableName{Schema: "public", Name: "orders"}
+	const full = `ALTER TABLE "public"."orders" REPLICA IDENTITY FULL;`
+	const create = "SELECT pg_create_logical_replication_slot('shop', 'pgoutput');"
+	const remake = "SELECT pg_drop_replication_slot('shop'); " + create
+	for what, c := range map[string]struct {
+		change      change
+		check       string
+		level       wal.Level
+		detail, fix string
+	}{
+		"old server": {func(f *wal.Facts, _ *wal.Wanted) { f.Version = 130012 },
+			"version", wal.Fail, "PostgreSQL 13 is too old", "-- upgrade to PostgreSQL 14 or newer"},
+		"wal_level": {func(f *wal.Facts, _ *wal.Wanted) { f.WALLevel = "replica" },
+			"wal_level", wal.Fail, "wal_level is replica, logical decoding needs logical", "ALTER SYSTEM SET wal_level = 'logical'; -- then restart PostgreSQL"},
+		"standby": {func(f *wal.Facts, _ *wal.Wanted) { f.InRecovery = true },
+			"primary", wal.Fail, "the server is a standby", "-- connect to the primary"},
+		"encoding": {func(f *wal.Facts, _ *wal.Wanted) { f.Encoding = "SQL_ASCII" },
+			"encoding", wal.Fail, "SQL_ASCII", "-- move the data to a database made with ENCODING 'UTF8'"},
+		"role": {func(f *wal.Facts, _ *wal.Wanted) { f.Replication, f.Role = false, `the "shop"` },
+			"role", wal.Fail, `role the "shop" may not open replication connections`, `ALTER ROLE "the ""shop""" REPLICATION;`},
+		"pooler": {func(f *wal.Facts, _ *wal.Wanted) { f.ProxyInBetween = true },
+			"connection", wal.Warn, "a pooler stands between", "-- give databaseUrl the server's own address"},
+		"no free walsender": {func(f *wal.Facts, _ *wal.Wanted) { f.FreeSenders = 0 },
+			"max_wal_senders", wal.Fail, "all 10 are in use", "ALTER SYSTEM SET max_wal_senders = 15; -- then restart PostgreSQL"},
+		"no free walsender, but one is that of this slot": {func(f *wal.Facts, _ *wal.Wanted) { f.FreeSenders, f.Slot.Active, f.Slot.ActivePID = 0, true, 42 },
+			"slot shop", wal.Warn, "is in use by process 42: a second gateway waits for its turn", ""},
+
+		"no publication": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication = nil },
+			"publication", wal.Mendable, "there is no publication Shop",
+			`CREATE PUBLICATION "Shop" FOR TABLE "public"."orders" WITH (publish_via_partition_root = true);`},
+		"no publication, version 18": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication, f.Version = nil, 180004 },
+			"publication", wal.Mendable, "there is no publication Shop",
+			`CREATE PUBLICATION "Shop" FOR TABLE "public"."orders" WITH (publish_via_partition_root = true, publish_generated_columns = stored);`},
+		"nothing to publish": {func(f *wal.Facts, w *wal.Wanted) { f.Publication, w.Tables = nil, nil },
+			"publication", wal.Fail, "there is no publication Shop, and no table with a primary key to publish", "-- create a table with a primary key first"},
+		"a kind of change": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication.Truncate = false },
+			"publication", wal.Fail, "leaves out a kind of change", `ALTER PUBLICATION "Shop" SET (publish = 'insert, update, delete, truncate');`},
+		"partitions under their names": {func(f *wal.Facts, w *wal.Wanted) { f.Publication.ViaRoot, table(w).Partitioned = false, true },
+			"publication", wal.Mendable, "under the names of their partitions", `ALTER PUBLICATION "Shop" SET (publish_via_partition_root = true);`},
+		"a table that is not published": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication.Tables = nil },
+			"publication", wal.Mendable, `publication Shop lacks "public"."orders"`, `ALTER PUBLICATION "Shop" ADD TABLE "public"."orders";`},
+		"all tables are published": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication.Tables, f.Publication.AllTables = nil, true },
+			"publication", wal.Good, "Shop has 0 tables", ""},
+		"generated columns, version 18": {func(f *wal.Facts, w *wal.Wanted) {
+			f.Version, table(w).Columns[1].Generated = 180004, wal.StoredGenerated
+		},
+			"publication", wal.Mendable, "leaves out the generated columns of public.orders", `ALTER PUBLICATION "Shop" SET (publish_generated_columns = stored);`},
+
+		"no primary key": {func(_ *wal.Facts, w *wal.Wanted) { table(w).PrimaryKey = nil },
+			"table public.orders", wal.Fail, "has no primary key", `ALTER TABLE "public"."orders" ADD PRIMARY KEY (...);`},
+		"a column list without the scope": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication.Columns[name] = []string{"id"} },
+			"table public.orders", wal.Fail, "the publication's column list leaves out customer",
+			`-- put "customer" into the column list of "public"."orders" in publication "Shop", or drop the list`},
+		"a row filter": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication.Filtered[name] = true },
+			"table public.orders", wal.Warn, "the publication filters its rows", ""},
+		"identity without the scope": {func(_ *wal.Facts, w *wal.Wanted) {
+			table(w).Leaves[0].Identity, table(w).Leaves[0].Columns = 'd', []string{"id"}
+		},
+			"table public.orders", wal.Mendable, "leave out the columns that scopes look at", full},
+		"identity nothing": {func(_ *wal.Facts, w *wal.Wanted) { table(w).Leaves[0].Identity = 'n' },
+			"table public.orders", wal.Mendable, "leave out the columns that scopes look at", full},
+		"identity of the key, which is the scope": {func(_ *wal.Facts, w *wal.Wanted) {
+			w.Tables[0].Scopes = []string{"id"}
+			table(w).Leaves[0].Identity, table(w).Leaves[0].Columns = 'd', []string{"id"}
+		}, "table public.orders", wal.Mendable, "hold only the key", full},
+		"identity of an index that covers all": {func(_ *wal.Facts, w *wal.Wanted) {
+			table(w).Leaves[0].Identity, table(w).Leaves[0].Columns = 'i', []string{"id", "customer"}
+		}, "table public.orders", wal.Warn, "hold only its identity index", full},
+		"FULL and a column list": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication.Listed[name] = true },
+			"table public.orders", wal.Fail, "the server refuses to update or delete rows of public.orders",
+			`-- drop the column list of "public"."orders" from publication "Shop"`},
+		"FULL and virtual columns": {func(_ *wal.Facts, w *wal.Wanted) { table(w).Columns[1].Generated = wal.VirtualGenerated },
+			"table public.orders", wal.Fail, "the table has virtual generated columns", `-- make the virtual generated columns of "public"."orders" STORED`},
+		"a column list, and an identity that does not cover": {func(f *wal.Facts, w *wal.Wanted) {
+			f.Publication.Listed[name], table(w).Leaves[0].Identity, table(w).Leaves[0].Columns = true, 'd', []string{"id"}
+		}, "table public.orders", wal.Fail, "REPLICA IDENTITY FULL is not possible",
+			`-- drop the column list of "public"."orders" from publication "Shop", or give it a unique index over id, customer as REPLICA IDENTITY`},
+		"a column list, and an identity that covers": {func(f *wal.Facts, w *wal.Wanted) {
+			f.Publication.Listed[name], table(w).Leaves[0].Identity, table(w).Leaves[0].Columns = true, 'i', []string{"id", "customer"}
+		}, "table public.orders", wal.Warn, "hold only its identity", `-- drop the column list of "public"."orders" from publication "Shop"`},
+
+		"no slot": {func(f *wal.Facts, _ *wal.Wanted) { f.Slot = nil }, "slot shop", wal.Mendable, "does not exist", create},
+		"no slot and none free": {func(f *wal.Facts, _ *wal.Wanted) { f.Slot, f.FreeSlots = nil, 0 },
+			"slot shop", wal.Fail, "all 10 replication slots are in use", "ALTER SYSTEM SET max_replication_slots = 15; -- then restart PostgreSQL"},
+		"physical slot": {func(f *wal.Facts, _ *wal.Wanted) { f.Slot.Logical, f.Slot.Plugin = false, "" },
+			"slot shop", wal.Fail, "is no logical slot of pgoutput", remake},
+		"slot of another plugin": {func(f *wal.Facts, _ *wal.Wanted) { f.Slot.Plugin = "wal2json" },
+			"slot shop", wal.Fail, "is no logical slot of pgoutput", remake},
+		"slot of another database": {func(f *wal.Facts, _ *wal.Wanted) { f.Slot.Database = "stock" },
+			"slot shop", wal.Fail, "belongs to database stock", "-- choose another slot name, or connect to that database"},
+		"temporary slot": {func(f *wal.Facts, _ *wal.Wanted) { f.Slot.Temporary = true },
+			"slot shop", wal.Fail, "is temporary and belongs to another session", "-- choose another slot name"},
+		"lost slot": {func(f *wal.Facts, _ *wal.Wanted) { f.Slot.WALStatus = "lost" },
+			"slot shop", wal.Mendable, "is lost: the server removed log that it still needed", remake},
+	} {
+		t.Run(what, func(t *testing.T) {
+			facts, want := goodFacts()
+			c.change(facts, &want)
+			var found []wal.Finding
+			for _, f := range facts.Findings(want) {
+				if f.Check == c.check && f.Level == c.level && strings.Contains(f.Detail, c.detail) && f.Fix == c.fix {
+					return
+				}
+				if f.Level != wal.Good {
+					found = append(found, f)
+				}
+			}
+			t.Errorf("found %+v, want %s: %q with %q", found, c.check, c.detail, c.fix)
+		})
+	}
+}
+
+func TestCandidatesAreWhatIsPublishedOrHasAKey(t *testing.T) {
+	info := func(name string, key ...string) *wal.TableInfo {
+		return &wal.TableInfo{TableName: wal.TableName{Schema: "public", Name: name}, PrimaryKey: key}
+	}
+	keyless, own, root := info("log"), info("geometry", "id"), info("payment", "id")
+	own.Extension, root.Partitioned = true, true
+	tables := []*wal.TableInfo{info("orders", "id"), info("member", "id"), keyless, own, root}
+	published := map[wal.TableName]bool{{Schema: "public", Name: "orders"}: true, keyless.TableName: true, root.TableName: true}
+	for what, c := range map[string]struct {
+		publication *wal.PublicationFacts
+		want        string
+	}{
+		"no publication":     {nil, "member orders payment"},
+		"all tables":         {&wal.PublicationFacts{AllTables: true}, "member orders payment"},
+		"some, via the root": {&wal.PublicationFacts{Tables: maps.Clone(published), ViaRoot: true}, "orders payment"},
+		"some, by partition": {&wal.PublicationFacts{Tables: maps.Clone(published)}, "orders"},
+	} {
+		var names []string
+		for _, table := range (&wal.Facts{Tables: tables, Publication: c.publication}).Candidates() {
+			names = append(names, table.Name)
+		}
+		slices.Sort(names)
+		if got := strings.Join(names, " "); got != c.want {
+			t.Errorf("%s: %s, want %s", what, got, c.want)
+		}
+	}
+}

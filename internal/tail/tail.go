@@ -40,12 +40,18 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("make the subscription: %w", err)
 	}
 	conn, response, err := websocket.Dial(ctx, o.URL, &websocket.DialOptions{Subprotocols: []string{protocol.Subprotocol}})
-	if err != nil {
+	if response != nil && response.Body != nil { // of a server that did not upgrade
+		defer response.Body.Close()
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
 		return dialError(o.URL, response, err)
 	}
 	defer conn.CloseNow()
 	conn.SetReadLimit(maxFrame)
-	if err := conn.Write(ctx, websocket.MessageText, subscribe); err != nil {
+	if err := conn.Write(ctx, websocket.MessageText, subscribe); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
 	for {
@@ -66,8 +72,19 @@ func Run(ctx context.Context, o Options) error {
 }
 
 func dialError(url string, response *http.Response, err error) error {
-	if response != nil {
-		return fmt.Errorf("connect to %s: the server answered %s: is this the gateway's address and path?", url, response.Status)
+	switch {
+	case response == nil:
+		return fmt.Errorf("connect to %s: %w", url, err)
+	case response.StatusCode == http.StatusServiceUnavailable:
+		return fmt.Errorf("connect to %s: the gateway takes no connections at the moment: %s", url, reason(response))
 	}
-	return fmt.Errorf("connect to %s: %w", url, err)
+	return fmt.Errorf("connect to %s: the server answered %s: is this the gateway's address and path?", url, response.Status)
+}
+
+// reason is the first line of what a refusal says.
+func reason(response *http.Response) string {
+	const enough = 1024
+	text, _ := io.ReadAll(io.LimitReader(response.Body, enough)) // as much of it as there is
+	line, _, _ := strings.Cut(string(text), "\n")
+	return line
 }

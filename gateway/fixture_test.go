@@ -132,9 +132,9 @@ func (p *place) dial(header ...string) *peer {
 	}
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
-	conn, response, err := websocket.Dial(ctx, p.server.URL, options)
+	conn, _, err := websocket.Dial(ctx, p.server.URL, options) //nolint:bodyclose // an upgraded connection's answer has none
 	if err != nil {
-		p.t.Fatalf("dial: %v %v", response, err)
+		p.t.Fatal(err)
 	}
 	conn.SetReadLimit(-1)
 	p.t.Cleanup(func() { _ = conn.CloseNow() })
@@ -219,7 +219,7 @@ func (p *place) dialRaw(follows ...[]byte) *rawPeer {
 	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		p.t.Fatal(err)
 	}
-	response, err := http.ReadResponse(c.in, nil)
+	response, err := http.ReadResponse(c.in, nil) //nolint:bodyclose // an upgraded connection's answer has none
 	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
 		p.t.Fatalf("upgrade: %v, %v", response, err)
 	}

@@ -182,10 +182,7 @@ func TestTooManyConnections(t *testing.T) {
 func TestFloodOfConnections(t *testing.T) {
 	p := newPlace(t, func(o *Options) { o.MaxConnections = 0 })
 	p.reject(maxRejecting) // all who are being told so take their time
-	response := p.get()
-	if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
-		t.Errorf("%s, %v", response.Status, response.Header)
-	}
+	p.unavailable()
 	p.reject(-1)
 	p.dial().closed(protocol.CloseLimitExceeded)
 	until(t, "the place is free again", func() bool {
@@ -201,8 +198,8 @@ func (p *place) reject(n int) {
 	p.gateway.rejecting += n
 }
 
-// get asks for an upgrade that is to be refused.
-func (p *place) get() *http.Response {
+// unavailable asks for an upgrade and expects to be told to come again later.
+func (p *place) unavailable() {
 	p.t.Helper()
 	request, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, p.server.URL, http.NoBody)
 	if err != nil {
@@ -217,16 +214,16 @@ func (p *place) get() *http.Response {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	_ = response.Body.Close()
-	return response
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
+		p.t.Errorf("%s, %v, want 503 with Retry-After", response.Status, response.Header)
+	}
 }
 
 func TestNotServing(t *testing.T) {
 	var serving atomic.Bool
 	p := newPlace(t, func(o *Options) { o.Serving = serving.Load })
-	if response := p.get(); response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
-		t.Errorf("%s, %v", response.Status, response.Header)
-	}
+	p.unavailable()
 	serving.Store(true)
 	c := p.dial()
 	c.send(subscription(42))

@@ -102,8 +102,21 @@ func start(t testing.TB, url string) *gateway {
 // launch runs a gateway without waiting. What waits between source and sink is bounded by handoffBytes.
 func launch(t testing.TB, url string, handoffBytes int) *gateway {
 	t.Helper()
+	g := run(t, url, wal.SetupAuto, handoffBytes)
+	t.Cleanup(func() {
+		if err := g.stop(); err != nil && !t.Failed() {
+			t.Errorf("the pipeline failed: %v", err)
+		}
+	})
+	return g
+}
+
+// run sets up the database, and runs a gateway in the given mode. The test has to stop it.
+func run(t testing.TB, url string, mode wal.SetupMode, handoffBytes int) *gateway {
+	t.Helper()
 	server := newServer(t, url)
 	want := prepare(t, server)
+	server.Mode = mode
 	g := &gateway{recorder: &recorder{}, server: server, ended: make(chan struct{})}
 	tracker := &cdc.Tracker{}
 	checkpoints := &wal.Checkpoints{Pool: server.Pool, Slot: server.Slot}
@@ -123,11 +136,6 @@ func launch(t testing.TB, url string, handoffBytes int) *gateway {
 		<-g.ended
 		return failed
 	}
-	t.Cleanup(func() {
-		if err := g.stop(); err != nil && !t.Failed() {
-			t.Errorf("the pipeline failed: %v", err)
-		}
-	})
 	return g
 }
 

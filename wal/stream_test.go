@@ -1,9 +1,12 @@
 package wal_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
 	"github.com/reactive-gw/reactive-gw/internal/pgtest"
@@ -304,6 +307,62 @@ func TestP38TableDroppedWithThePublication(t *testing.T) {
 	g.live(t)
 	pgtest.Exec(t, url, "insert into orders values (2, 'wine')")
 	g.awaitLine(t, "insert orders 2,wine")
+}
+
+// With setup: check the gateway may not make the slot anew. It ends, and says how the operator does it.
+func TestP38PublicationGapIsRefusedWithTheSQLThatMends(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders)
+	g := run(t, url, wal.SetupCheck, 1<<20)
+	defer func() { _ = g.stop() }()
+	g.live(t)
+	pgtest.Exec(t, url, `alter publication "`+publication+`" rename to other`, "insert into orders values (1, 'lost')")
+	<-g.ended
+	var refusal *wal.SetupError
+	if err := g.stop(); !errors.As(err, &refusal) {
+		t.Fatalf("the gateway ended with %v, want a SetupError", err)
+	}
+	eventually(t, "the slot is free", func() bool { return g.walsender(t) == 0 })
+	pgtest.Exec(t, url, `alter publication other rename to "`+publication+`"`, refusal.Findings[0].Fix)
+	again := run(t, url, wal.SetupCheck, 1<<20)
+	again.live(t)
+	pgtest.Exec(t, url, "insert into orders values (2, 'wine')")
+	again.expect(t, "insert orders 2,wine")
+	if err := again.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A server that shuts down asks for an acknowledgement again and again while the sink is at work; it gets one when there
+// is one, and ends.
+func TestP15ShutdownOfTheServerWaitsForTheSink(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.Cluster(t, map[string]string{"wal_level": "logical"})
+	url := cluster.URL("postgres")
+	pgtest.Exec(t, url, orders)
+	g := start(t, url)
+	release := g.hold(t)
+	pgtest.Exec(t, url, "insert into orders values (1, 'bread')")
+	eventually(t, "it is received", func() bool { return g.source.Stats().Transactions == 1 })
+	stopped := make(chan error, 1)
+	go func() { stopped <- cluster.Stop(t.Context()) }()
+	eventually(t, "the server shuts down", func() bool {
+		conn, err := pgx.Connect(t.Context(), url)
+		if err == nil {
+			_ = conn.Close(t.Context())
+		}
+		return err != nil
+	})
+	release()
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+	if err := cluster.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	g.live(t)
+	pgtest.Exec(t, url, "insert into orders values (2, 'wine')")
+	g.expect(t, "insert orders 1,bread", "insert orders 2,wine")
 }
 
 func TestStatsTellOfTheStream(t *testing.T) {

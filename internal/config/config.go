@@ -49,6 +49,8 @@ type Config struct {
 	// BigintAs is how int8 and numeric reach JavaScript.
 	BigintAs BigintAs
 
+	// Authenticate says how clients prove who they are; nil asks nobody.
+	Authenticate *Authenticate
 	// Reactive lists the tables that are served; nil means every table of the publication.
 	Reactive []Reactive
 
@@ -85,6 +87,8 @@ type Reactive struct {
 	Columns Columns
 	// Snapshot is what new subscribers are sent first; nil for nothing.
 	Snapshot *Snapshot
+	// Authorize says who may subscribe; nil is everyone who got in.
+	Authorize *Authorize
 	// Batch is how long events may wait to go out in one frame; 0 sends each at once.
 	Batch time.Duration
 }

@@ -140,7 +140,7 @@ func TestEveryFieldOfConfigComesFromSomewhere(t *testing.T) {
 		settable[strings.ToLower(s.key)] = true
 	}
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
-		if field.IsExported() && field.Name != "Reactive" && !settable[strings.ToLower(field.Name)] {
+		if field.IsExported() && field.Name != "Reactive" && field.Name != "Authenticate" && !settable[strings.ToLower(field.Name)] {
 			t.Errorf("no setting is named like Config.%s", field.Name)
 		}
 	}
@@ -298,9 +298,34 @@ func TestCommentedSectionOfTheExample(t *testing.T) {
 		Columns:  Columns{Exclude: []string{"secret"}},
 		Snapshot: &Snapshot{Limit: 100, OrderBy: []Order{{Column: "created_at", Descending: true, NullsFirst: true}}},
 		Batch:    50 * time.Millisecond,
+		Authorize: &Authorize{
+			Member:   &Member{Table: TableName{Schema: "public", Name: "member"}, Scope: "conversation_id", User: "user_id"},
+			Timeout:  2 * time.Second,
+			CacheFor: 30 * time.Second,
+		},
 	}}
 	if !reflect.DeepEqual(c.Reactive, want) {
 		t.Errorf("got %v", c.Reactive)
+	}
+}
+
+func TestCommentedAuthenticateOfTheExample(t *testing.T) {
+	t.Setenv("DATABASE_URL", "postgres://db.internal/app")
+	_, section, found := strings.Cut(Example(), "# authenticate:\n")
+	section, _, ended := strings.Cut(section, "\n\n")
+	if !found || !ended {
+		t.Fatal("the example has no commented section authenticate")
+	}
+	c, err := load(t, "authenticate:\n"+strings.ReplaceAll("\n"+section, "\n# ", "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Authenticate{JWT: &JWT{
+		JWKSURL: "https://login.example.com/keys", Algorithms: []string{"RS256"}, Audience: "app", Issuer: "https://login.example.com",
+		Leeway: 30 * time.Second, Token: []TokenPlace{{Kind: "authorization"}, {Kind: "subprotocol"}},
+	}}
+	if !reflect.DeepEqual(c.Authenticate, want) {
+		t.Errorf("got %+v", c.Authenticate.JWT)
 	}
 }
 

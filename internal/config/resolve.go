@@ -18,6 +18,7 @@ func resolve(d *document, outside func(setting) (name string, texts []string)) (
 	for _, s := range settings() {
 		keys = append(keys, key{s.key, func(path string, node ast.Node) { inFile[path] = node }})
 	}
+	keys = append(keys, key{"authenticate", func(path string, node ast.Node) { c.Authenticate = d.authenticate(path, node) }})
 	keys = append(keys, key{"reactive", func(path string, node ast.Node) { c.Reactive = d.reactive(path, node) }})
 	if d.root != nil {
 		d.mapping("", d.root, keys)
@@ -62,10 +63,10 @@ func (d *document) choose(s setting, node ast.Node, outside func(setting) (strin
 // contradictions reports good values that do not go together.
 func (c *Config) contradictions() []Problem {
 	var problems []Problem
-	if !loopback(c.Listen) && !c.AllowAnonymous {
+	if !loopback(c.Listen) && !c.AllowAnonymous && c.Authenticate == nil {
 		problems = append(problems, c.Problem("listen",
 			fmt.Sprintf("other machines reach %s, and nothing asks clients who they are", c.Listen),
-			"write allowAnonymous: true if all of them may read everything that is served, or listen: 127.0.0.1:8080"))
+			"write an authenticate section, or allowAnonymous: true if all of them may read everything that is served, or listen: 127.0.0.1:8080"))
 	}
 	if c.Admin == c.Listen && !anyPort(c.Admin) {
 		problems = append(problems, c.Problem("admin",

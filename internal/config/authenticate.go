@@ -1,0 +1,206 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// Authenticate says how clients prove who they are. One of JWT, Webhook and Headers is set.
+type Authenticate struct {
+	JWT     *JWT
+	Webhook *AuthenticateWebhook
+	Headers *TrustedHeaders
+}
+
+// JWT configures tokens. One of the four key sources is set.
+type JWT struct {
+	JWKSURL, JWKSFile, PublicKeyFile, SecretEnv string
+	// Algorithms are those that tokens may be signed with; at least one.
+	Algorithms []string
+	// Audience and Issuer are not looked at where they are empty.
+	Audience, Issuer string
+	Leeway           time.Duration
+	// Token lists where in a request a token may stand.
+	Token []TokenPlace
+}
+
+// TokenPlace is a place in a request where a token may stand.
+type TokenPlace struct {
+	// Kind is authorization, subprotocol, cookie or query.
+	Kind string
+	// Name is the cookie's or the parameter's; empty for the others.
+	Name string
+}
+
+// AuthenticateWebhook configures a service that is asked who a client is.
+type AuthenticateWebhook struct {
+	URL      string
+	Timeout  time.Duration
+	CacheFor time.Duration // 0: not at all
+	// Headers are those of the client's request that are forwarded; at least one.
+	Headers []string
+}
+
+// TrustedHeaders configures a proxy that has authenticated the client already.
+type TrustedHeaders struct {
+	Proxies []netip.Prefix
+	// Claims says from which header each claim is taken; sub is among them.
+	Claims map[string]string
+}
+
+const (
+	defaultLeeway         = 30 * time.Second
+	defaultWebhookTimeout = 2 * time.Second
+)
+
+// authenticate reads the section of that name.
+func (d *document) authenticate(path string, node ast.Node) *Authenticate {
+	a := &Authenticate{}
+	before := len(d.problems)
+	d.mapping(path, node, []key{
+		{"jwt", func(path string, node ast.Node) { a.JWT = d.jwt(path, node) }},
+		{"webhook", func(path string, node ast.Node) { a.Webhook = d.authenticateWebhook(path, node) }},
+		{"headers", func(path string, node ast.Node) { a.Headers = d.trustedHeaders(path, node) }},
+	})
+	if len(d.problems) == before {
+		d.exactlyOne(path, map[string]bool{"jwt": a.JWT != nil, "webhook": a.Webhook != nil, "headers": a.Headers != nil})
+	}
+	return a
+}
+
+func (d *document) jwt(path string, node ast.Node) *JWT {
+	j := &JWT{Leeway: defaultLeeway, Token: []TokenPlace{{Kind: "authorization"}, {Kind: "subprotocol"}}}
+	before := len(d.problems)
+	d.mapping(path, node, []key{
+		{"jwksUrl", one(d, kindText, plainText, &j.JWKSURL)},
+		{"jwksFile", one(d, kindText, plainText, &j.JWKSFile)},
+		{"publicKeyFile", one(d, kindText, plainText, &j.PublicKeyFile)},
+		{"secretEnv", one(d, kindText, plainText, &j.SecretEnv)},
+		{"algorithms", some(d, plainText, &j.Algorithms)},
+		{"audience", one(d, kindText, plainText, &j.Audience)},
+		{"issuer", one(d, kindText, plainText, &j.Issuer)},
+		{"leeway", one(d, kindQuantity, duration, &j.Leeway)},
+		{"token", func(path string, node ast.Node) {
+			j.Token = nil
+			some(d, tokenPlace, &j.Token)(path, node)
+		}},
+	})
+	if len(d.problems) == before {
+		d.exactlyOne(path, map[string]bool{"jwksUrl": j.JWKSURL != "", "jwksFile": j.JWKSFile != "",
+			"publicKeyFile": j.PublicKeyFile != "", "secretEnv": j.SecretEnv != ""})
+		if len(j.Algorithms) == 0 {
+			d.failAt(path, "algorithms is missing", "list those that your issuer signs with, for example algorithms: [RS256]")
+		}
+	}
+	return j
+}
+
+func (d *document) authenticateWebhook(path string, node ast.Node) *AuthenticateWebhook {
+	w := &AuthenticateWebhook{Timeout: defaultWebhookTimeout}
+	before := len(d.problems)
+	d.mapping(path, node, []key{
+		{"url", one(d, kindText, plainText, &w.URL)},
+		{"timeout", one(d, kindQuantity, duration, &w.Timeout)},
+		{"cacheFor", one(d, kindQuantity, duration, &w.CacheFor)},
+		{"headers", some(d, plainText, &w.Headers)},
+	})
+	if len(d.problems) == before {
+		d.required(path, "url", w.URL != "", "write the URL to ask")
+		d.required(path, "headers", len(w.Headers) > 0, "list the headers that are forwarded, for example headers: [Authorization, Cookie]")
+	}
+	return w
+}
+
+func (d *document) trustedHeaders(path string, node ast.Node) *TrustedHeaders {
+	h := &TrustedHeaders{Claims: map[string]string{}}
+	before := len(d.problems)
+	d.mapping(path, node, []key{
+		{"proxies", some(d, network, &h.Proxies)},
+		{"claims", func(path string, node ast.Node) { d.texts(path, node, h.Claims) }},
+	})
+	if len(d.problems) == before {
+		d.required(path, "proxies", len(h.Proxies) > 0, "list the addresses that the proxy connects from, for example proxies: [10.0.0.0/8]")
+		d.required(path, "claims", h.Claims["sub"] != "", "say which header tells the user, for example claims: {sub: X-User-Id}")
+	}
+	return h
+}
+
+// texts reads a mapping whose keys are free.
+func (d *document) texts(path string, node ast.Node, into map[string]string) {
+	mapping, ok := node.(*ast.MappingNode)
+	if !ok {
+		d.failType(path, node, "keys and values")
+		return
+	}
+	for _, entry := range mapping.Values {
+		name, ok := keyName(entry.Key)
+		if !ok || name == "" {
+			d.fail(path, start(entry.Key), "a key is not plain text", "write a name")
+			continue
+		}
+		if _, twice := into[name]; twice {
+			d.fail(join(path, name), start(entry.Key), fmt.Sprintf("key %q is given twice", name), "keep one of them")
+			continue
+		}
+		var text string
+		d.places[join(path, name)] = d.place(start(entry.Value))
+		one(d, kindText, plainText, &text)(join(path, name), entry.Value)
+		into[name] = text
+	}
+}
+
+// exactlyOne reports a mapping that has none or several of a set of keys.
+func (d *document) exactlyOne(path string, given map[string]bool) {
+	names := slices.Sorted(maps.Keys(given))
+	present := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !given[name] })
+	switch len(present) {
+	case 1:
+	case 0:
+		d.failAt(path, lastKey(path)+" says nothing", "write one of "+strings.Join(names, ", "))
+	default:
+		d.failAt(path, lastKey(path)+" has "+strings.Join(present, " and "), "keep one of them")
+	}
+}
+
+func (d *document) required(path, name string, there bool, fix string) {
+	if !there {
+		d.failAt(path, name+" is missing", fix)
+	}
+}
+
+// tokenPlace is authorization, subprotocol, cookie:NAME or query:NAME.
+func tokenPlace(text string) (TokenPlace, *mistake) {
+	kind, name, _ := strings.Cut(text, ":")
+	switch {
+	case (kind == "authorization" || kind == "subprotocol") && name == "",
+		(kind == "cookie" || kind == "query") && name != "":
+		return TokenPlace{Kind: kind, Name: name}, nil
+	}
+	return TokenPlace{}, &mistake{problem: "is no place for a token", fix: "write authorization, subprotocol, cookie:NAME or query:NAME"}
+}
+
+// network is an address or a range of them.
+func network(text string) (netip.Prefix, *mistake) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return prefix, &mistake{problem: "is no address", fix: "write an address or a range, for example 10.0.0.0/8"}
+	}
+	return prefix, nil
+}
+
+// plainText is any text that can be printed; who uses it says what else it has to be.
+func plainText(text string) (string, *mistake) {
+	if strings.TrimSpace(text) == "" || unprintable(text) {
+		return "", &mistake{problem: "has unprintable characters", fix: "write printable text"}
+	}
+	return text, nil
+}

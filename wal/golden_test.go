@@ -46,6 +46,7 @@ func goldenChanges() []string {
 		`select pg_replication_origin_session_setup('branch_' || current_database());
 		 select pg_replication_origin_xact_setup('0/ABC', '2026-01-02 03:04:05.678901+00');
 		 insert into orders values (4, 'sad', null)`,
+		"select pg_replication_origin_session_reset()", // or it is in use until the session's process has ended
 	}
 }
 

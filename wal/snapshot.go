@@ -56,14 +56,16 @@ const publishedColumns = `
 select a.attname, a.atttypid, exists (
            select from pg_catalog.pg_index i where i.indrelid = a.attrelid and i.indisprimary and a.attnum = any(i.indkey))
 from pg_catalog.pg_attribute a
-where a.attrelid = pg_catalog.to_regclass($1) and a.attnum > 0 and not a.attisdropped and %s
+join pg_catalog.pg_class c on c.oid = a.attrelid
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where n.nspname = $1 and c.relname = $2 and a.attnum > 0 and not a.attisdropped and %s
 order by a.attnum`
 
-const publishedBefore15 = `a.attgenerated = '' and $2::text is not null`
+const publishedBefore15 = `a.attgenerated = '' and $3::text is not null`
 
 const publishedFrom15 = `(a.attgenerated = '' or current_setting('server_version_num')::int >= 180000) and a.attname = any(
     select unnest(p.attnames) from pg_catalog.pg_publication_tables p
-    where p.pubname = $2 and pg_catalog.to_regclass(pg_catalog.format('%I.%I', p.schemaname, p.tablename)) = a.attrelid)`
+    where p.pubname = $3 and p.schemaname = n.nspname and p.tablename = c.relname)`
 
 // Snapshot reads the rows of one moment.
 func (s *Snapshotter) Snapshot(ctx context.Context, q SnapshotQuery) (*cdc.Snapshot, error) {
@@ -137,7 +139,7 @@ func (s *Snapshotter) columns(ctx context.Context, tx pgx.Tx, q SnapshotQuery) (
 	for _, name := range q.Exclude {
 		excluded[name] = true
 	}
-	err := each(ctx, tx, "list published columns", fmt.Sprintf(publishedColumns, published), []any{q.Table.Quoted(), s.Publication},
+	err := each(ctx, tx, "list published columns", fmt.Sprintf(publishedColumns, published), []any{q.Table.Schema, q.Table.Name, s.Publication},
 		func(rows pgx.Rows) error {
 			var c cdc.Column
 			if err := rows.Scan(&c.Name, &c.TypeOID, &c.Key); err != nil {

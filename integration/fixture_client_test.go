@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -101,8 +102,16 @@ func (c *client) send(frame string) {
 	}
 }
 
-// next reads one frame into its view and returns it.
-func (c *client) next(deadline time.Time) ([]byte, error) {
+// next reads one frame into its view.
+func (c *client) next(deadline time.Time) error {
+	frame, err := c.receive(deadline)
+	if err != nil {
+		return err
+	}
+	return c.apply(frame)
+}
+
+func (c *client) receive(deadline time.Time) ([]byte, error) {
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
 	kind, frame, err := c.conn.Read(ctx)
@@ -112,7 +121,7 @@ func (c *client) next(deadline time.Time) ([]byte, error) {
 	if kind != websocket.MessageText {
 		return nil, fmt.Errorf("a frame is %s", kind)
 	}
-	return frame, c.apply(frame)
+	return frame, nil
 }
 
 func (c *client) apply(frame []byte) error {
@@ -121,9 +130,6 @@ func (c *client) apply(frame []byte) error {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&f); err != nil {
 		return fmt.Errorf("frame %s: %w", frame, err)
-	}
-	if f.Type == "error" {
-		return nil
 	}
 	v := c.views[f.Channel+string(f.Scope)]
 	if v == nil {
@@ -139,7 +145,7 @@ func (c *client) apply(frame []byte) error {
 func (c *client) read(condition func() bool) error {
 	deadline := time.Now().Add(patience)
 	for !condition() {
-		if _, err := c.next(deadline); err != nil {
+		if err := c.next(deadline); err != nil {
 			return err
 		}
 	}
@@ -154,16 +160,23 @@ func (c *client) until(what string, condition func() bool) {
 	}
 }
 
-// expect reads as many frames as are given and compares them, byte for byte.
+// expect reads as many frames as are given and compares them, byte for byte. It alone takes an error frame for no failure.
 func (c *client) expect(frames ...string) {
 	c.t.Helper()
 	for _, want := range frames {
-		got, err := c.next(time.Now().Add(patience))
+		got, err := c.receive(time.Now().Add(patience))
 		if err != nil {
 			c.t.Fatalf("%v, want %s", err, want)
 		}
-		if compact := compacted(want); string(got) != compact {
+		compact := compacted(want)
+		if string(got) != compact {
 			c.t.Fatalf("got frame\n%s\nwant\n%s", got, compact)
+		}
+		if strings.HasPrefix(compact, `{"type":"error"`) {
+			continue
+		}
+		if err := c.apply(got); err != nil {
+			c.t.Fatal(err)
 		}
 	}
 }

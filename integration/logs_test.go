@@ -32,16 +32,24 @@ reactive:
 		`update note set body = 'row-canary-2'`,
 		`delete from note where id = 2`)
 	c.until("the changes have come", func() bool { return len(v.events) == 4 })
-	for _, frame := range []string{`frame-canary`, `{"type":"frame-canary"}`, `{"type":"subscribe","channel":"frame-canary"}`,
-		`{"type":"subscribe","channel":"note","scope":{"col":"frame-canary","value":"frame-canary"}}`} {
+	for frame, code := range map[string]string{
+		`frame-canary`:            "invalid_json",
+		`{"type":"frame-canary"}`: "unknown_message_type",
+		`{"type":"subscribe","channel":"frame-canary","scope":{"col":"folder","value":"x"}}`:          "unknown_channel",
+		`{"type":"subscribe","channel":"note","scope":{"col":"frame-canary","value":"frame-canary"}}`: "invalid_scope",
+	} {
 		c.send(frame)
+		c.expect(`{"type":"error","code":"` + code + `"}`)
 	}
 	dropSlot(t, database)
 	c.until("a fresh snapshot has come", func() bool { return v.snapshots > 1 })
-	pgtest.Exec(t, database, `alter table note rename column body to text`, `alter table note add check (text <> '')`)
-	c.send(`{"type":"subscribe","channel":"note","scope":{"col":"folder","value":"frame-canary-folder"}}`)
-	pgtest.Exec(t, database, `alter table note drop column folder`, `insert into note values (3, 'row-canary-3')`)
-	c.views[`note{"col":"folder","value":"frame-canary-folder"}`] = newView("note", `{"col":"folder","value":"frame-canary-folder"}`, "folder", `"frame-canary-folder"`)
+	// From here on the gateway finds fault with the table, for snapshots and for changes.
+	pgtest.Exec(t, database, `alter table note drop column folder`)
+	c.ask("note", "folder", `"frame-canary-folder"`)
+	c.expect(
+		`{"type":"subscribed","channel":"note","scope":{"col":"folder","value":"frame-canary-folder"}}`,
+		`{"type":"error","code":"snapshot_unavailable"}`)
+	pgtest.Exec(t, database, `insert into note values (3, 'row-canary-3')`)
 	c.expectClose(websocket.StatusServiceRestart, "service restart")
 	g.stop(interrupt)
 

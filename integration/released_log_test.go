@@ -1,0 +1,33 @@
+package integration_test
+
+import (
+	"testing"
+
+	"github.com/reactive-gw/reactive-gw/internal/pgtest"
+)
+
+// A slot that stands still makes the server keep its log until the disk is full.
+func TestTheLogOfWhatIsNotServedIsReleased(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t, conversations, messages, `create table audit (entry text)`)
+	serve(t, database, chat)
+	pgtest.Exec(t, database, `insert into audit select repeat('x', 100) from generate_series(1, 10000)`)
+	awaitReleased(t, database)
+}
+
+func TestAClientThatReadsNothingHoldsNoLogBack(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t, conversations, messages, twoTalks)
+	g := serve(t, database, chat)
+	holdUp(t, g, database)
+	awaitReleased(t, database)
+}
+
+// awaitReleased waits until the slot has let go of all that is written by now.
+func awaitReleased(t *testing.T, database string) {
+	t.Helper()
+	written := query[string](t, database, `select pg_current_wal_lsn()::text`)
+	eventually(t, "the log is released", func() bool {
+		return query[bool](t, database, `select confirmed_flush_lsn >= '`+written+`' from pg_replication_slots where slot_name = '`+slotOf(t, database)+`'`)
+	})
+}

@@ -289,6 +289,18 @@ func (h *Hub) Stats() Stats {
 	return s
 }
 
+// ScopeOf says what a client's scope stands for, to be decided upon before it subscribes. The error is a
+// *protocol.Error.
+func (h *Hub) ScopeOf(channel string, scope protocol.Scope) (ScopeValue, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, index, value, err := h.resolve(channel, scope)
+	if err != nil {
+		return ScopeValue{}, err
+	}
+	return ScopeValue{Column: index.Column, Type: index.Type, Text: value}, nil
+}
+
 // resolve finds what a client names. The error is a *protocol.Error.
 func (h *Hub) resolve(name string, scope protocol.Scope) (*channel, *scopeIndex, string, error) {
 	ch := h.registry.byName[name]

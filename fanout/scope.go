@@ -20,6 +20,13 @@ const (
 	Text
 )
 
+// ScopeValue is a value of a scope column, in its canonical text.
+type ScopeValue struct {
+	Column string
+	Type   ScopeType
+	Text   string
+}
+
 // maxScopeText bounds the memory that a client can make the index hold with one subscription.
 const maxScopeText = 1024
 

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/reactive-gw/reactive-gw/auth"
 	"github.com/reactive-gw/reactive-gw/fanout"
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
@@ -16,6 +17,11 @@ import (
 type Options struct {
 	Hub *fanout.Hub
 	Log *zap.Logger
+	// Authenticate says who connects; nil asks nobody. Whom it refuses is closed with 4401, and so is everyone at the time
+	// at which their credentials expire.
+	Authenticate auth.Authenticator
+	// Authorize says who may subscribe, by channel; a channel without one is everyone's who got in.
+	Authorize map[string]auth.Authorizer
 	// AllowedOrigins lists origins, scheme://host[:port], whose pages may connect beside those of the gateway's own host.
 	AllowedOrigins []string
 	// MaxConnections and MaxSubscriptions, the latter per connection: over either the connection is closed with 4429.
@@ -72,12 +78,17 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer g.exit(full)
+	var principal *auth.Principal
+	var denied error
+	if !full {
+		principal, denied = g.authenticate(r)
+	}
 	socket, err := accept(w, r, g.options.WriteTimeout)
 	if err != nil {
 		g.options.Log.Debug("no upgrade", zap.Error(err))
 		return
 	}
-	s := &session{gateway: g, socket: socket, client: g.options.Hub.Attach()}
+	s := &session{gateway: g, socket: socket, client: g.options.Hub.Attach(), principal: principal}
 	defer s.client.Detach()
 	draining := g.add(s, full)
 	defer g.remove(s)
@@ -86,6 +97,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		socket.close(protocol.CloseGoingAway)
 	case full: // the protocol's own way of saying so: a browser hides the status of a failed upgrade
 		socket.close(protocol.CloseLimitExceeded)
+	case denied != nil: // likewise
+		g.options.Log.Debug("not authenticated", zap.Error(denied))
+		socket.close(protocol.CloseUnauthorized)
 	default:
 		s.serve(context.WithoutCancel(r.Context()))
 	}

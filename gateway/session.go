@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/reactive-gw/reactive-gw/auth"
 	"github.com/reactive-gw/reactive-gw/fanout"
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
@@ -16,6 +17,8 @@ type session struct {
 	gateway *Gateway
 	socket  *socket
 	client  *fanout.Client
+	// principal is who the client is; nil in a session that only says goodbye.
+	principal *auth.Principal
 }
 
 // serve returns when the connection has ended and nothing of it runs any more.
@@ -26,7 +29,11 @@ func (s *session) serve(ctx context.Context) {
 	writing.Go(func() { s.write(ctx) })
 	beat := startHeartbeat(options.PingInterval, options.PingTimeout, s.socket)
 
-	err := s.read()
+	if expiry := s.expire(); expiry != nil {
+		defer expiry.Stop()
+	}
+
+	err := s.read(ctx)
 	options.Log.Debug("connection ended", zap.Error(err))
 	s.client.Detach() // first, so that the hub does no more work for it
 	if errors.Is(err, errTooBig) {
@@ -40,7 +47,7 @@ func (s *session) serve(ctx context.Context) {
 }
 
 // read handles the client's messages until the connection ends.
-func (s *session) read() error {
+func (s *session) read(ctx context.Context) error {
 	for {
 		frame, err := s.socket.read()
 		switch {
@@ -52,7 +59,7 @@ func (s *session) read() error {
 		}
 		message, err := protocol.Parse(frame)
 		if err == nil {
-			err = s.handle(message)
+			err = s.handle(ctx, message)
 		}
 		if err != nil {
 			s.refuse(err)
@@ -61,10 +68,14 @@ func (s *session) read() error {
 }
 
 // handle does what the client asks for. The error is a *protocol.Error.
-func (s *session) handle(m protocol.Message) error {
+func (s *session) handle(ctx context.Context, m protocol.Message) error {
 	switch m.Type {
 	case protocol.Subscribe:
-		err := s.client.Subscribe(m.Channel, m.Scope)
+		err := s.authorize(ctx, m)
+		if err != nil {
+			return err
+		}
+		err = s.client.Subscribe(m.Channel, m.Scope)
 		if s.client.Subscriptions() > s.gateway.options.MaxSubscriptions {
 			s.client.Close(protocol.CloseLimitExceeded)
 		}

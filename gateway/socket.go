@@ -13,6 +13,7 @@ import (
 
 	"nhooyr.io/websocket"
 
+	"github.com/reactive-gw/reactive-gw/auth"
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
 
@@ -74,7 +75,7 @@ var (
 func accept(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) (*socket, error) {
 	hijacker := &hijacker{ResponseWriter: w, timeout: writeTimeout}
 	conn, err := websocket.Accept(hijacker, r, &websocket.AcceptOptions{
-		Subprotocols:       []string{protocol.Subprotocol},
+		Subprotocols:       []string{protocol.Subprotocol, auth.BearerSubprotocol},
 		InsecureSkipVerify: true, // originAllowed was stricter: the library compares hosts only
 	})
 	if err != nil {

@@ -55,6 +55,7 @@ type parts struct {
 	source   *wal.Source
 	hub      *fanout.Hub
 	gateway  *gateway.Gateway
+	access   *access
 	pipeline *cdc.Pipeline
 	retained atomic.Int64
 }
@@ -115,6 +116,10 @@ func (s *server) work(ctx, late context.Context) error {
 	p, err := s.prepare(ctx)
 	if err != nil || p == nil {
 		return err
+	}
+	defer p.access.close()
+	if err := p.access.start(ctx); err != nil {
+		return fmt.Errorf("prepare authentication: %w", err)
 	}
 	s.running.Store(p)
 
@@ -210,6 +215,9 @@ func (s *server) tryPrepare(ctx context.Context) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.access, err = newAccess(ctx, s.cfg, s.snapshotPool, s.log.Named("auth")); err != nil {
+		return nil, err
+	}
 	tracker := &cdc.Tracker{}
 	checkpoints := &wal.Checkpoints{Pool: s.database.Pool, Slot: s.cfg.Slot}
 	p.source = wal.NewSource(s.database, s.cfg.DatabaseURL.Reveal(), want, tracker, checkpoints, types)
@@ -219,7 +227,8 @@ func (s *server) tryPrepare(ctx context.Context) (*parts, error) {
 		OnCheckpointError: func(err error) { s.log.Warn("checkpoint", zap.Error(err)) },
 	}
 	p.gateway = gateway.New(gateway.Options{
-		Hub: p.hub, Log: s.log.Named("gateway"), AllowedOrigins: s.cfg.AllowedOrigins,
+		Hub: p.hub, Log: s.log.Named("gateway"), Authenticate: p.access.authenticator, Authorize: p.access.authorizers,
+		AllowedOrigins: s.cfg.AllowedOrigins,
 		MaxConnections: s.cfg.MaxConnections, MaxSubscriptions: s.cfg.MaxSubscriptions,
 		PingInterval: s.cfg.PingInterval, PingTimeout: pingTimeout, WriteTimeout: s.cfg.WriteTimeout,
 		// While a stream is interrupted clients may come and wait: it will bring what was missed. But before it was ever

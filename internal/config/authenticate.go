@@ -25,7 +25,8 @@ type JWT struct {
 	Algorithms []string
 	// Audience and Issuer are not looked at where they are empty.
 	Audience, Issuer string
-	Leeway           time.Duration
+	// Leeway is by how much clocks may differ, and so how long after its exp a token is still good.
+	Leeway time.Duration
 	// Token lists where in a request a token may stand.
 	Token []TokenPlace
 }
@@ -54,10 +55,7 @@ type TrustedHeaders struct {
 	Claims map[string]string
 }
 
-const (
-	defaultLeeway         = 30 * time.Second
-	defaultWebhookTimeout = 2 * time.Second
-)
+const defaultWebhookTimeout = 2 * time.Second
 
 // authenticate reads the section of that name.
 func (d *document) authenticate(path string, node ast.Node) *Authenticate {
@@ -75,7 +73,7 @@ func (d *document) authenticate(path string, node ast.Node) *Authenticate {
 }
 
 func (d *document) jwt(path string, node ast.Node) *JWT {
-	j := &JWT{Leeway: defaultLeeway, Token: []TokenPlace{{Kind: "authorization"}, {Kind: "subprotocol"}}}
+	j := &JWT{Token: []TokenPlace{{Kind: "authorization"}, {Kind: "subprotocol"}}}
 	before := len(d.problems)
 	d.mapping(path, node, []key{
 		{"jwksUrl", one(d, kindText, plainText, &j.JWKSURL)},

@@ -1,0 +1,181 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/zap"
+
+	"github.com/reactive-gw/reactive-gw/auth"
+	"github.com/reactive-gw/reactive-gw/internal/config"
+	"github.com/reactive-gw/reactive-gw/wal"
+)
+
+// access decides who gets in and who may subscribe, with what it has to fetch for that.
+type access struct {
+	authenticator auth.Authenticator // nil: nobody is asked
+	authorizers   map[string]auth.Authorizer
+	start         func(context.Context) error
+	closers       []func()
+}
+
+// newAccess makes what the configuration wants. What cannot be made is a *config.Error with the place in the file.
+func newAccess(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, log *zap.Logger) (*access, error) {
+	a := &access{authorizers: map[string]auth.Authorizer{}, start: func(context.Context) error { return nil }}
+	var problems []config.Problem
+	fail := func(path string, err error) {
+		problems = append(problems, cfg.Problem(path, err.Error(), "mend it there"))
+	}
+	if cfg.Authenticate != nil {
+		if err := a.authenticate(cfg.Authenticate, log); err != nil {
+			fail("authenticate", err)
+		}
+	}
+	for i, entry := range cfg.Reactive {
+		if entry.Authorize == nil {
+			continue
+		}
+		authorizer, err := a.authorizer(entry, pool)
+		if err != nil {
+			fail(fmt.Sprintf("reactive[%d].authorize", i), err)
+			continue
+		}
+		if c, ok := authorizer.(checker); ok {
+			switch err := c.Check(ctx); {
+			case err == nil:
+			case wal.Temporary(err):
+				a.close()
+				return nil, err
+			default:
+				fail(fmt.Sprintf("reactive[%d].authorize", i), err)
+			}
+		}
+		a.authorizers[entry.Channel] = authorizer
+	}
+	if err := config.NewError(problems...); err != nil {
+		a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// checker is an authorizer that can find out before the first client does whether it works.
+type checker interface{ Check(context.Context) error }
+
+func (a *access) close() {
+	for _, f := range a.closers {
+		f()
+	}
+}
+
+func (a *access) authenticate(c *config.Authenticate, log *zap.Logger) error {
+	switch {
+	case c.Webhook != nil:
+		w, err := auth.NewWebhook(auth.WebhookOptions{
+			URL: c.Webhook.URL, Headers: c.Webhook.Headers, Timeout: c.Webhook.Timeout, CacheFor: c.Webhook.CacheFor,
+		})
+		if err != nil {
+			return err
+		}
+		a.authenticator, a.closers = w, append(a.closers, w.Close)
+		return nil
+	case c.Headers != nil:
+		h, err := auth.NewTrustedHeaders(auth.TrustedHeadersOptions{Proxies: c.Headers.Proxies, Claims: c.Headers.Claims})
+		if err != nil {
+			return err
+		}
+		a.authenticator = h
+		return nil
+	}
+	keys, err := a.keys(c.JWT, log)
+	if err != nil {
+		return err
+	}
+	options := auth.JWTOptions{Keys: keys, Algorithms: c.JWT.Algorithms, Issuer: c.JWT.Issuer, Leeway: c.JWT.Leeway}
+	if c.JWT.Audience != "" {
+		options.Audience = []string{c.JWT.Audience}
+	}
+	for _, place := range c.JWT.Token {
+		switch place.Kind {
+		case "authorization":
+			options.Tokens.Authorization = true
+		case "subprotocol":
+			options.Tokens.Subprotocol = true
+		case "cookie":
+			options.Tokens.Cookie = place.Name
+		case "query":
+			options.Tokens.Query = place.Name
+		}
+	}
+	jwt, err := auth.NewJWT(options)
+	if err != nil {
+		return err
+	}
+	a.authenticator = jwt
+	return nil
+}
+
+func (a *access) keys(c *config.JWT, log *zap.Logger) (auth.Keys, error) {
+	switch {
+	case c.JWKSURL != "":
+		remote, err := auth.NewRemoteJWKS(auth.RemoteJWKSOptions{
+			URL: c.JWKSURL, OnError: func(err error) { log.Warn("fetch signing keys", zap.Error(err)) },
+		})
+		if err != nil {
+			return nil, err
+		}
+		a.start, a.closers = remote.Start, append(a.closers, remote.Stop)
+		return remote, nil
+	case c.SecretEnv != "":
+		secret, set := os.LookupEnv(c.SecretEnv)
+		if !set {
+			return nil, fmt.Errorf("the environment variable %s is not set", c.SecretEnv)
+		}
+		return auth.Secret([]byte(secret))
+	case c.PublicKeyFile != "":
+		file, err := os.ReadFile(c.PublicKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("read the public keys: %w", err)
+		}
+		return auth.PublicKeys(file)
+	}
+	file, err := os.ReadFile(c.JWKSFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the key set: %w", err)
+	}
+	return auth.JWKS(file)
+}
+
+func (a *access) authorizer(entry config.Reactive, pool *pgxpool.Pool) (auth.Authorizer, error) {
+	c, query := entry.Authorize, queryRow(pool)
+	column := ""
+	if len(entry.Scopes) == 1 {
+		column = entry.Scopes[0]
+	}
+	switch {
+	case c.CEL != "":
+		return auth.NewCEL(c.CEL)
+	case c.SQL != "":
+		return auth.NewSQL(auth.SQLOptions{Query: query, Statement: c.SQL, Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor})
+	case c.Member != nil:
+		return auth.NewMember(auth.MemberOptions{
+			Query: query, Schema: c.Member.Table.Schema, Table: c.Member.Table.Name, Scope: c.Member.Scope, User: c.Member.User,
+			Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor,
+		})
+	}
+	w, err := auth.NewAuthorizeWebhook(auth.AuthorizeWebhookOptions{URL: c.Webhook, Timeout: c.Timeout, CacheFor: c.CacheFor})
+	if err != nil {
+		return nil, err
+	}
+	a.closers = append(a.closers, w.Close)
+	return w, nil
+}
+
+// queryRow lets package auth, which knows no driver, ask the database.
+func queryRow(pool *pgxpool.Pool) auth.QueryRow {
+	return func(ctx context.Context, statement string, args ...any) auth.RowScanner {
+		return pool.QueryRow(ctx, statement, args...)
+	}
+}

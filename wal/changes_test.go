@@ -96,6 +96,17 @@ func TestP34AlterTableInTransaction(t *testing.T) {
 	g.expect(t, "insert orders 1,a", "insert orders 2,b,5", "insert orders 3,7")
 }
 
+// The labels of an enumeration are sent as they are, also those that came after the table was described. Messages are
+// not for us.
+func TestP35TypesOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	url := database(t, "create type mood as enum ('glad')", "create table member (id int primary key, mood mood)")
+	g := start(t, url)
+	pgtest.Exec(t, url, "insert into member values (1, 'glad')", "alter type mood add value 'sad'",
+		"insert into member values (2, 'sad')", "select pg_logical_emit_message(true, 'kitchen', 'open')", "insert into member values (3, null)")
+	g.expect(t, "insert member 1,glad", "insert member 2,sad", "insert member 3,NULL")
+}
+
 // The rows are written under the old name and read under the new one.
 func TestP36RenamedKeyIsStillTheKey(t *testing.T) {
 	t.Parallel()

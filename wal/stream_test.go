@@ -365,6 +365,26 @@ func TestP15ShutdownOfTheServerWaitsForTheSink(t *testing.T) {
 	g.expect(t, "insert orders 1,bread", "insert orders 2,wine")
 }
 
+// The server comes back from a recovery, on a timeline of its own: what it has may not be what we saw.
+func TestP17AnotherTimelineIsAReset(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.Cluster(t, map[string]string{"wal_level": "logical", "restore_command": "false"})
+	url := cluster.URL("postgres")
+	pgtest.Exec(t, url, orders)
+	g := start(t, url)
+	pgtest.Exec(t, url, "insert into orders values (1, 'bread')", "copy (select 1) to program 'touch recovery.signal'")
+	g.expect(t, "insert orders 1,bread")
+	if err := cluster.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	g.awaitLine(t, "reset "+string(cdc.ResetTimeline))
+	g.live(t)
+	pgtest.Exec(t, url, "insert into orders values (2, 'wine')")
+	g.awaitLine(t, "insert orders 2,wine")
+	const checkpointed = "select timeline = (select timeline_id from pg_control_checkpoint()) from mtbreactive.checkpoint"
+	eventually(t, "the checkpoint is of the new timeline", func() bool { return query[bool](t, g.server.Pool, checkpointed) })
+}
+
 func TestStatsTellOfTheStream(t *testing.T) {
 	t.Parallel()
 	url := database(t, orders)

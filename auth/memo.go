@@ -91,20 +91,20 @@ func (m *memo[V]) remember(question digest, r remembered[V], forgotten uint64) {
 	m.answers[question] = r
 }
 
-// makeRoom drops what no longer holds, and where that is nothing any one answer.
+// makeRoom looks at a few answers, which are others each time, and drops the one that ends first.
 func (m *memo[V]) makeRoom() {
-	now := time.Now()
+	var first digest
+	var ends time.Time
+	seen := 0
 	for question, r := range m.answers {
-		if !now.Before(r.until) {
-			delete(m.answers, question)
+		if seen == 0 || r.until.Before(ends) {
+			first, ends = question, r.until
+		}
+		if seen++; seen == 20 {
+			break
 		}
 	}
-	for question := range m.answers {
-		if len(m.answers) < maxRemembered {
-			return
-		}
-		delete(m.answers, question)
-	}
+	delete(m.answers, first)
 }
 
 // forget makes the next get ask anew. Who asks already keeps its answer, but nobody else gets it.

@@ -37,12 +37,19 @@ func connect(t *testing.T, g *gateway) *client {
 // dial is connect for connections that may be refused. Status is that of the upgrade, 0 where nobody answers.
 func dial(t *testing.T, g *gateway) (c *client, status int, err error) {
 	t.Helper()
+	return dialWith(t, g.clients, nil)
+}
+
+// dialWith is dial with a header and subprotocols.
+func dialWith(t *testing.T, address string, header http.Header, subprotocols ...string) (c *client, status int, err error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	// A small buffer: what the client does not read soon waits in the gateway.
 	dialer := &net.Dialer{Control: smallReceiveBuffer}
 	transport := &http.Transport{DialContext: dialer.DialContext}
-	conn, response, err := websocket.Dial(ctx, g.clients, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}}) //nolint:bodyclose // the connection is the body
+	options := &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}, HTTPHeader: header, Subprotocols: subprotocols}
+	conn, response, err := websocket.Dial(ctx, address, options) //nolint:bodyclose // the connection is the body
 	if response != nil {
 		status = response.StatusCode
 	}

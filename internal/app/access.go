@@ -97,18 +97,7 @@ func (a *access) authenticate(c *config.Authenticate, log *zap.Logger) error {
 	if c.JWT.Audience != "" {
 		options.Audience = []string{c.JWT.Audience}
 	}
-	for _, place := range c.JWT.Token {
-		switch place.Kind {
-		case "authorization":
-			options.Tokens.Authorization = true
-		case "subprotocol":
-			options.Tokens.Subprotocol = true
-		case "cookie":
-			options.Tokens.Cookie = place.Name
-		case "query":
-			options.Tokens.Query = place.Name
-		}
-	}
+	options.Tokens = auth.TokenSources(c.JWT.Token)
 	jwt, err := auth.NewJWT(options)
 	if err != nil {
 		return err

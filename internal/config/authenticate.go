@@ -27,16 +27,16 @@ type JWT struct {
 	Audience, Issuer string
 	// Leeway is by how much clocks may differ, and so how long after its exp a token is still good.
 	Leeway time.Duration
-	// Token lists where in a request a token may stand.
-	Token []TokenPlace
+	// Token says where in a request a token may stand.
+	Token TokenPlaces
 }
 
-// TokenPlace is a place in a request where a token may stand.
-type TokenPlace struct {
-	// Kind is authorization, subprotocol, cookie or query.
-	Kind string
-	// Name is the cookie's or the parameter's; empty for the others.
-	Name string
+// TokenPlaces are the places in a request that are looked at.
+type TokenPlaces struct {
+	// Authorization is the header, Subprotocol the list of subprotocols: bearer, TOKEN.
+	Authorization, Subprotocol bool
+	// Query and Cookie name a query parameter and a cookie; empty for none.
+	Query, Cookie string
 }
 
 // AuthenticateWebhook configures a service that is asked who a client is.
@@ -73,7 +73,7 @@ func (d *document) authenticate(path string, node ast.Node) *Authenticate {
 }
 
 func (d *document) jwt(path string, node ast.Node) *JWT {
-	j := &JWT{Token: []TokenPlace{{Kind: "authorization"}, {Kind: "subprotocol"}}}
+	j := &JWT{Token: TokenPlaces{Authorization: true, Subprotocol: true}}
 	before := len(d.problems)
 	d.mapping(path, node, []key{
 		{"jwksUrl", one(d, kindText, plainText, &j.JWKSURL)},
@@ -85,8 +85,17 @@ func (d *document) jwt(path string, node ast.Node) *JWT {
 		{"issuer", one(d, kindText, plainText, &j.Issuer)},
 		{"leeway", one(d, kindQuantity, duration, &j.Leeway)},
 		{"token", func(path string, node ast.Node) {
-			j.Token = nil
-			some(d, tokenPlace, &j.Token)(path, node)
+			j.Token = TokenPlaces{}
+			before := len(d.problems)
+			d.mapping(path, node, []key{
+				{"authorization", one(d, kindBoolean, trueOrFalse, &j.Token.Authorization)},
+				{"subprotocol", one(d, kindBoolean, trueOrFalse, &j.Token.Subprotocol)},
+				{"cookie", one(d, kindText, plainText, &j.Token.Cookie)},
+				{"query", one(d, kindText, plainText, &j.Token.Query)},
+			})
+			if len(d.problems) == before && j.Token == (TokenPlaces{}) {
+				d.failAt(path, "no place for a token is switched on", "write token: {authorization: true}, or delete the key")
+			}
 		}},
 	})
 	if len(d.problems) == before {
@@ -170,17 +179,6 @@ func (d *document) required(path, name string, there bool, fix string) {
 	if !there {
 		d.failAt(path, name+" is missing", fix)
 	}
-}
-
-// tokenPlace is authorization, subprotocol, cookie:NAME or query:NAME.
-func tokenPlace(text string) (TokenPlace, *mistake) {
-	kind, name, _ := strings.Cut(text, ":")
-	switch {
-	case (kind == "authorization" || kind == "subprotocol") && name == "",
-		(kind == "cookie" || kind == "query") && name != "":
-		return TokenPlace{Kind: kind, Name: name}, nil
-	}
-	return TokenPlace{}, &mistake{problem: "is no place for a token", fix: "write authorization, subprotocol, cookie:NAME or query:NAME"}
 }
 
 // network is an address or a range of them.

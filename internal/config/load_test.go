@@ -322,7 +322,7 @@ func TestCommentedAuthenticateOfTheExample(t *testing.T) {
 	}
 	want := &Authenticate{JWT: &JWT{
 		JWKSURL: "https://login.example.com/keys", Algorithms: []string{"RS256"}, Audience: "app", Issuer: "https://login.example.com",
-		Leeway: 30 * time.Second, Token: []TokenPlace{{Kind: "authorization"}, {Kind: "subprotocol"}},
+		Leeway: 30 * time.Second, Token: TokenPlaces{Authorization: true, Subprotocol: true},
 	}}
 	if !reflect.DeepEqual(c.Authenticate, want) {
 		t.Errorf("got %+v", c.Authenticate.JWT)

@@ -88,12 +88,10 @@ func TestATokenIsTakenFromWhereItIsSwitchedOn(t *testing.T) {
 	g := serve(t, newDatabase(t, conversations, messages), i.settings)
 	token := i.token("ada", time.Hour)
 	for name, connected := range map[string]func(*testing.T) *client{
-		"header": func(t *testing.T) *client { return connectAs(t, g, token) },
-		"cookie": func(t *testing.T) *client { return connectWith(t, g, "", http.Header{"Cookie": {"session=" + token}}) },
-		"query":  func(t *testing.T) *client { return connectWith(t, g, "?token="+token, nil) },
-		"subprotocol": func(t *testing.T) *client {
-			return connectWith(t, g, "", http.Header{"Sec-WebSocket-Protocol": {"bearer, " + token}})
-		},
+		"header":      func(t *testing.T) *client { return connectAs(t, g, token) },
+		"cookie":      func(t *testing.T) *client { return connectWith(t, g, "", http.Header{"Cookie": {"session=" + token}}) },
+		"query":       func(t *testing.T) *client { return connectWith(t, g, "?token="+token, nil) },
+		"subprotocol": func(t *testing.T) *client { return connectWith(t, g, "", nil, "bearer", token) },
 	} {
 		t.Run(name, func(t *testing.T) { connected(t).subscribe("message", "conversation_id", "1") })
 	}

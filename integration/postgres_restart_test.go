@@ -55,6 +55,20 @@ func TestRestartsOfPostgresLoseAndRepeatNothing(t *testing.T) {
 	v.equals(t, database, messagesOf("1"))
 }
 
+func TestASlowClientHoldsNoShutdownOfPostgresUp(t *testing.T) {
+	t.Parallel()
+	postgres := pgtest.Cluster(t, map[string]string{"wal_level": "logical"})
+	database := postgres.URL("postgres")
+	pgtest.Exec(t, database, conversations, messages, twoTalks)
+	g := serve(t, database, chat)
+	holdUp(t, g, database)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := postgres.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAGatewayThatIsThereBeforePostgresWaitsForIt(t *testing.T) {
 	t.Parallel()
 	postgres := pgtest.Cluster(t, map[string]string{"wal_level": "logical"})

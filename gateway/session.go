@@ -60,6 +60,8 @@ func (s *session) read(ctx context.Context) error {
 		message, err := protocol.Parse(frame)
 		if err == nil {
 			err = s.handle(ctx, message)
+		} else if message.Type != "" { // the scope is at fault; that there is no such channel comes before that
+			_, err = s.gateway.options.Hub.ScopeOf(message.Channel, protocol.Scope{})
 		}
 		if err != nil {
 			s.refuse(err)

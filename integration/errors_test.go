@@ -22,6 +22,8 @@ func TestEveryRefusalIsItsErrorFrameAndTheConnectionGoesOn(t *testing.T) {
 		{`{}`, "unknown_message_type"},
 		{`{"type":"publish"}`, "unknown_message_type"},
 		{`{"type":"subscribe"}`, "unknown_channel"},
+		{`{"type":"subscribe","channel":"secrets"}`, "unknown_channel"}, // the channel comes before the scope
+		{`{"type":"unsubscribe","channel":"secrets","scope":[]}`, "unknown_channel"},
 		{`{"type":"subscribe","channel":"secrets","scope":{"col":"id","value":1}}`, "unknown_channel"},
 		{`{"type":"unsubscribe","channel":"secrets","scope":{"col":"id","value":1}}`, "unknown_channel"},
 		{`{"type":"subscribe","channel":"message"}`, "invalid_scope"},

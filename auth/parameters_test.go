@@ -46,10 +46,8 @@ func TestPlaceholdersBecomeParameters(t *testing.T) {
 		"'{\"a\": 1}'::jsonb->>'$scope' = $scope": "'{\"a\": 1}'::jsonb->>'$scope' = $1 | scope",
 	} {
 		s, err := parseStatement(sql)
-		got := ""
-		if err != nil {
-			got = "select nothing"
-		} else {
+		got := "select nothing"
+		if err == nil {
 			got = s.text
 			for i, p := range s.parameters {
 				if i == 0 {

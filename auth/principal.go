@@ -69,13 +69,13 @@ func (p *Principal) Claim(path ...string) (any, bool) {
 	return value, true
 }
 
-func (p *Principal) String() string { return "principal (claims hidden)" }
+func (p Principal) String() string { return "principal (claims hidden)" }
 
-// GoString keeps the claims out of %#v.
-func (p *Principal) GoString() string { return p.String() }
+// Format keeps the claims out of whatever fmt writes.
+func (p Principal) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, p.String()) }
 
 // MarshalText keeps the claims out of JSON and logs.
-func (p *Principal) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+func (p Principal) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // claimValue copies a value and brings numbers into one form.
 func claimValue(v any) (any, error) {

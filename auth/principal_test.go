@@ -49,10 +49,22 @@ func TestAPrincipalHidesItsClaims(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range []string{
-		fmt.Sprint(p), fmt.Sprintf("%v %+v %#v %s", p, p, p, p), string(encoded), fmt.Sprintf("%v", []any{p}),
+		fmt.Sprint(p), fmt.Sprintf("%v %+v %#v %s %x", p, p, p, p, p), string(encoded), fmt.Sprintf("%v", []any{p}),
+		fmt.Sprintf("%+v", *p), fmt.Sprintf("%+v", struct{ P *Principal }{p}),
 	} {
 		if strings.Contains(text, canary) {
 			t.Errorf("it shows its claims: %s", text)
+		}
+	}
+}
+
+func TestOptionsHideTheirSecret(t *testing.T) {
+	keys := mustKeys(t)(Secret([]byte(strings.Repeat(canary, 4))))
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x"} {
+		for _, value := range []any{keys, JWTOptions{Keys: keys}, &JWTOptions{Keys: keys}} {
+			if text := fmt.Sprintf(verb, value); strings.Contains(text, canary) || strings.Contains(text, "99 97 110") || strings.Contains(text, "63616e") {
+				t.Errorf("%s shows the secret: %s", verb, text)
+			}
 		}
 	}
 }

@@ -9,7 +9,7 @@ build:
 	CGO_ENABLED=0 go build -o bin/reactive-gw .
 
 test:
-	@.ci/install postgresql chromium compiler
+	@.ci/install postgresql chromium compiler procps
 	go vet ./...
 	go test -race -timeout 14m ./...
 

@@ -120,3 +120,20 @@ func TestBatchesOfManyScopesAllGoOut(t *testing.T) {
 		}
 	}, batched, unsnapped)
 }
+
+// Writing the scope in another way begins another subscription to the same rows: what the first one had gathered is due.
+func TestBatchIsNotLostWhenTheScopeIsWrittenInAnotherWay(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *site) {
+		v := s.view("7")
+		s.write("1", "a")
+		s.write("2", "b")
+		again := v.scope
+		again.Value, again.Raw = []byte(`"7"`), []byte(`{"col":"conversation_id","value":"7"}`)
+		if err := v.client.Subscribe("message", again); err != nil {
+			t.Fatal(err)
+		}
+		s.write("3", "c")
+		time.Sleep(2 * batchEvery)
+		v.expect("subscribed", "2 events", "afterInsert 1", "afterInsert 2", "subscribed", "afterInsert 3")
+	}, batched, unsnapped)
+}

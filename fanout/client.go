@@ -33,11 +33,17 @@ func (c *Client) Subscribe(channel string, scope protocol.Scope) error {
 		return &protocol.Error{Code: protocol.CodeUnknownChannel, Detail: "the channel's table was altered"}
 	}
 	defer h.flush()
+	var old *subscription
+	if t := index.topics[value]; t != nil {
+		old = c.subs[t]
+	}
+	if old != nil {
+		h.release(old.group) // no later frame holds what it has gathered
+	}
 	if !h.push(c, protocol.AppendSubscribed(nil, ch.Name, scope.Raw)) {
 		return nil // it has to go, and while it lingers its subscriptions must not gather
 	}
-	if t := index.topics[value]; t != nil && c.subs[t] != nil {
-		old := c.subs[t]
+	if old != nil {
 		if old.group.echo == string(scope.Raw) {
 			h.begin(old)
 			return nil

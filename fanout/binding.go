@@ -26,8 +26,12 @@ type boundColumn struct {
 	hidden   bool
 }
 
-// bind returns false where a scope column is gone or has another type than the channel was made for.
+// bind returns false where a scope column is gone or has another type than the channel was made for, or where a column
+// that is to be hidden may have another name now.
 func (c *channel) bind(t *cdc.Table) (*binding, bool) {
+	if c.unmasks(t) {
+		return nil, false
+	}
 	b := newBinding(c, t)
 	for _, s := range c.scopes {
 		at := t.Column(s.Column)
@@ -37,6 +41,13 @@ func (c *channel) bind(t *cdc.Table) (*binding, bool) {
 		b.scopes = append(b.scopes, at)
 	}
 	return b, true
+}
+
+// unmasks tells whether a column that is to be hidden is gone and another one is there that the channel was not made for:
+// the stream does not say whether it was renamed.
+func (c *channel) unmasks(t *cdc.Table) bool {
+	gone := slices.ContainsFunc(c.Exclude, func(name string) bool { return t.Column(name) < 0 })
+	return gone && slices.ContainsFunc(t.Columns, func(column cdc.Column) bool { return !slices.Contains(c.Columns, column.Name) })
 }
 
 // newBinding makes a binding for writing rows; those that are routed need its scopes too.
@@ -75,7 +86,7 @@ func (e *encoder) event(b *binding, kind protocol.EventType, c *cdc.Change) []by
 	}
 	e.key, e.changed = e.key[:0], e.changed[:0]
 	for i, v := range image.Values() {
-		if i < len(b.columns) && b.columns[i].key && v.State != cdc.Absent {
+		if i < len(b.columns) && b.columns[i].key && !b.columns[i].hidden && v.State != cdc.Absent {
 			e.key = appendMember(e.key, 0, &b.columns[i], v)
 		}
 	}

@@ -238,7 +238,7 @@ func (h *Hub) bindings(t *cdc.Table) (bindings []*binding, replaced []*channel) 
 	for _, ch := range h.registry.byTable[tableKey{t.Schema, t.Name}] {
 		b, ok := ch.bind(t)
 		if !ok {
-			h.log.Error("the table was altered so that the channel's scopes no longer fit: mend the configuration and restart",
+			h.log.Error("the table was altered so that the channel no longer fits it: mend the configuration and restart",
 				zap.String("channel", ch.Name), zap.Stringer("table", t))
 			h.shut(ch)
 			continue

@@ -11,7 +11,7 @@ type channel struct {
 	scopes []scopeIndex
 	// table is the OID of the table that the channel's views are of, 0 while that is not known.
 	table uint32
-	// broken: the table lost a scope column or changed its type, so that no change can be routed any more.
+	// broken: the table was altered so that bind refuses it, and no change can be routed any more.
 	broken bool
 }
 

@@ -13,6 +13,9 @@ type Channel struct {
 	Scopes []Scope
 	// Exclude names columns that never reach a client.
 	Exclude []string
+	// Columns names the table's columns when the channel was made. It matters where Exclude names any: when one of those
+	// is missing from the stream beside a column that is not listed here, it may have been renamed, and the channel ends.
+	Columns []string
 	// Snapshot makes new subscribers get the rows that are there; nil for none.
 	Snapshot *SnapshotOptions
 	// BatchEvery is how long events may wait to go out with others in one frame; 0 sends each at once.

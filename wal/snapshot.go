@@ -45,20 +45,25 @@ type Snapshotter struct {
 // ErrSnapshotTooBig says that the rows are more than MaxBytes.
 var ErrSnapshotTooBig = errors.New("the snapshot is too big: lower its limit")
 
+// ErrExcludedGone says that a column to be excluded is not there. It may have another name now, and what it holds must not
+// show under that.
+var ErrExcludedGone = errors.New("the excluded column does not exist: mend the configuration and restart")
+
 // snapshotMoment is the transaction's first query, and so what takes its snapshot. The position is read after it: every
 // commit that the snapshot shows was written to the log before. It has to be the position of inserts: an asynchronous
 // commit is visible before it is flushed or even written.
 const snapshotMoment = `select pg_catalog.pg_current_snapshot()::text, pg_catalog.pg_current_wal_insert_lsn()::text`
 
-// publishedColumns lists exactly the columns that the stream sends, in its order. Generated columns are among them only
-// from version 18 on, and only where the publication says so, which attnames knows.
-const publishedColumns = `
+// columnsPublished lists the table's columns in the order of the stream, and tells which of them the stream sends.
+// Generated columns are among these only from version 18 on, and only where the publication says so, which attnames knows.
+const columnsPublished = `
 select a.attname, a.atttypid, exists (
-           select from pg_catalog.pg_index i where i.indrelid = a.attrelid and i.indisprimary and a.attnum = any(i.indkey))
+           select from pg_catalog.pg_index i where i.indrelid = a.attrelid and i.indisprimary and a.attnum = any(i.indkey)),
+       %s
 from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where n.nspname = $1 and c.relname = $2 and a.attnum > 0 and not a.attisdropped and %s
+where n.nspname = $1 and c.relname = $2 and a.attnum > 0 and not a.attisdropped
 order by a.attnum`
 
 const publishedBefore15 = `a.attgenerated = '' and $3::text is not null`
@@ -139,19 +144,26 @@ func (s *Snapshotter) columns(ctx context.Context, tx pgx.Tx, q SnapshotQuery) (
 	for _, name := range q.Exclude {
 		excluded[name] = true
 	}
-	err := each(ctx, tx, "list published columns", fmt.Sprintf(publishedColumns, published), []any{q.Table.Schema, q.Table.Name, s.Publication},
+	err := each(ctx, tx, "list published columns", fmt.Sprintf(columnsPublished, published), []any{q.Table.Schema, q.Table.Name, s.Publication},
 		func(rows pgx.Rows) error {
 			var c cdc.Column
-			if err := rows.Scan(&c.Name, &c.TypeOID, &c.Key); err != nil {
+			var published bool
+			if err := rows.Scan(&c.Name, &c.TypeOID, &c.Key, &published); err != nil {
 				return err
 			}
-			if !excluded[c.Name] {
+			switch {
+			case excluded[c.Name]:
+				delete(excluded, c.Name)
+			case published:
 				t.Columns, oids = append(t.Columns, c), append(oids, c.TypeOID)
 			}
 			return nil
 		})
 	if err != nil {
 		return nil, err
+	}
+	for name := range excluded {
+		return nil, fmt.Errorf("column %s: %w", name, ErrExcludedGone)
 	}
 	if len(t.Columns) == 0 {
 		return nil, fmt.Errorf("publication %s has no columns of it", s.Publication)

@@ -146,7 +146,7 @@ func (r *resolver) entry(i int) {
 		}
 	}
 	r.served.add(fanout.Channel{
-		Name: entry.Channel, Schema: t.Schema, Table: t.Name, Scopes: scopes, Exclude: entry.Columns.Exclude,
+		Name: entry.Channel, Schema: t.Schema, Table: t.Name, Scopes: scopes, Exclude: entry.Columns.Exclude, Columns: columnNames(t),
 		Snapshot: r.snapshot(entry, t, path), BatchEvery: entry.Batch,
 	}, t)
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func commands(stdout, stderr io.Writer) *cli.App {
 	configured := func(action func(context.Context, *config.Config) error) cli.ActionFunc {
 		return func(c *cli.Context) error {
 			if c.Args().Present() {
-				return usage("unknown argument %q: see reactive-gw --help", c.Args().First())
+				return unknownArgument(c)
 			}
 			cfg, err := config.Load(c)
 			if err != nil {
@@ -48,7 +49,7 @@ func commands(stdout, stderr io.Writer) *cli.App {
 			return action(c.Context, cfg)
 		}
 	}
-	return &cli.App{
+	app := &cli.App{
 		Name:            "reactive-gw",
 		Usage:           "pushes the row changes of a PostgreSQL primary to browsers, live",
 		Description:     "Without a command it serves: it reads the slot and answers WebSocket clients.",
@@ -57,7 +58,7 @@ func commands(stdout, stderr io.Writer) *cli.App {
 		Writer:          stdout,
 		ErrWriter:       stderr,
 		ExitErrHandler:  func(*cli.Context, error) {}, // Run prints and decides the code
-		OnUsageError:    func(_ *cli.Context, err error, _ bool) error { return usage("%v: see reactive-gw --help", err) },
+		OnUsageError:    usageError,
 		Flags:           config.Flags(),
 		Action: configured(func(ctx context.Context, cfg *config.Config) error {
 			log := newLogger(stderr, cfg.LogLevel)
@@ -85,7 +86,7 @@ func commands(stdout, stderr io.Writer) *cli.App {
 				Flags: []cli.Flag{&cli.StringFlag{Name: "url", Value: "ws://127.0.0.1:8080/ws", Usage: "the gateway's `URL`"}},
 				Action: func(c *cli.Context) error {
 					if c.NArg() != 2 {
-						return usage("write tail CHANNEL COLUMN=VALUE, for example tail message conversation_id=42")
+						return usage("write tail [--url URL] CHANNEL COLUMN=VALUE, for example tail message conversation_id=42")
 					}
 					return tail.Run(c.Context, tail.Options{URL: c.String("url"), Channel: c.Args().Get(0), Scope: c.Args().Get(1), Out: stdout})
 				},
@@ -96,7 +97,36 @@ func commands(stdout, stderr io.Writer) *cli.App {
 			},
 		},
 	}
+	inherit(app.Commands)
+	return app
 }
+
+// inherit gives commands the application's settings that the library does not pass on.
+func inherit(commands []*cli.Command) {
+	for _, c := range commands {
+		c.OnUsageError, c.HideHelpCommand = usageError, true
+		inherit(c.Subcommands)
+	}
+}
+
+func usageError(c *cli.Context, err error, _ bool) error {
+	return usage("%v: see %s --help", err, commandLine(c))
+}
+
+// unknownArgument is what a misspelt command is, too.
+func unknownArgument(c *cli.Context) error {
+	word := c.Args().First()
+	var names []string
+	for _, known := range c.Command.Subcommands {
+		names = append(names, known.Name)
+	}
+	if best, ok := config.Nearest(word, names); ok {
+		return usage("unknown argument %q: write %s, or see %s --help", word, best, commandLine(c))
+	}
+	return usage("unknown argument %q: see %s --help", word, commandLine(c))
+}
+
+func commandLine(c *cli.Context) string { return cmp.Or(c.Command.HelpName, c.App.Name) }
 
 func usage(format string, args ...any) error {
 	return cli.Exit(fmt.Sprintf(format, args...), exitUsage)

@@ -41,7 +41,7 @@ func demoCommand(stdout, stderr io.Writer) *cli.Command {
 		),
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
-				return usage("unknown argument %q: see reactive-gw demo --help", c.Args().First())
+				return unknownArgument(c)
 			}
 			return runDemo(c, stdout, stderr)
 		},

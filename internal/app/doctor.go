@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/reactive-gw/reactive-gw/internal/config"
-	"github.com/reactive-gw/reactive-gw/migrations"
 	"github.com/reactive-gw/reactive-gw/wal"
 )
 
@@ -35,7 +34,11 @@ func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 		return err
 	}
 	findings := facts.Findings(wal.Wanted{Slot: cfg.Slot, Publication: cfg.Publication, Tables: tables.wanted})
-	findings = append(findings, migrationFinding(ctx, database))
+	schema, err := migrationFinding(ctx, database, facts.Role)
+	if err != nil {
+		return err
+	}
+	findings = append(findings, schema)
 	worst := wal.Good
 	for _, f := range findings {
 		worst = max(worst, f.Level)
@@ -48,30 +51,11 @@ func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	case worst == wal.Fail:
 		return errUnhealthy
 	case worst == wal.Mendable && cfg.Setup == config.SetupAuto:
-		fmt.Fprintln(out, "\nServing with `setup: auto` runs the SQL above itself.")
+		fmt.Fprintf(out, "\nServing with `setup: auto` runs the SQL above itself, if role %s owns the tables and may create in the database.\n", facts.Role)
 	case worst == wal.Mendable:
 		return errUnhealthy
 	}
 	return nil
-}
-
-func migrationFinding(ctx context.Context, s *wal.Server) wal.Finding {
-	f := wal.Finding{Check: "schema mtbreactive", Detail: "up to date"}
-	states, err := migrations.Status(ctx, s.Pool)
-	if err != nil {
-		f.Level, f.Detail = wal.Fail, err.Error()
-		return f
-	}
-	var pending []string
-	for _, m := range states {
-		if m.Applied.IsZero() {
-			pending = append(pending, m.Name)
-		}
-	}
-	if len(pending) > 0 {
-		f.Level, f.Detail, f.Fix = wal.Mendable, "pending: "+strings.Join(pending, ", "), "-- run `reactive-gw migrate up`"
-	}
-	return f
 }
 
 func label(l wal.Level) string {

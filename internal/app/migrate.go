@@ -2,10 +2,15 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
+	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"go.uber.org/zap"
 
 	"github.com/reactive-gw/reactive-gw/internal/config"
@@ -13,32 +18,69 @@ import (
 	"github.com/reactive-gw/reactive-gw/wal"
 )
 
-// migrate brings schema mtbreactive up to date or, where setup may not, refuses when it is not.
-func migrate(ctx context.Context, s *wal.Server, log *zap.Logger) error {
-	states, err := migrations.Status(ctx, s.Pool)
+// setUp makes the database ready for what is wanted, schema mtbreactive included, or refuses with all that is missing.
+func setUp(ctx context.Context, s *wal.Server, facts *wal.Facts, want wal.Wanted, log *zap.Logger) error {
+	schema, err := migrationFinding(ctx, s, facts.Role)
 	if err != nil {
 		return err
 	}
-	pending := 0
-	for _, m := range states {
-		if m.Applied.IsZero() {
-			pending++
-		}
-	}
-	if pending == 0 {
+	refuses := schema.Level == wal.Fail || schema.Level == wal.Mendable && s.Mode != wal.SetupAuto
+	_, err = s.Ensure(ctx, facts, want)
+	var refused *wal.SetupError
+	switch {
+	case errors.As(err, &refused) && refuses:
+		return &wal.SetupError{Findings: append(refused.Findings, schema)}
+	case err != nil:
+		return err
+	case refuses:
+		return &wal.SetupError{Findings: []wal.Finding{schema}}
+	case schema.Level == wal.Good:
 		return nil
-	}
-	if s.Mode != wal.SetupAuto {
-		return &wal.SetupError{Findings: []wal.Finding{{
-			Check: "schema mtbreactive", Level: wal.Fail, Detail: fmt.Sprintf("%d migrations are pending", pending),
-			Fix: "run `reactive-gw migrate up` as a role that may create a schema in this database",
-		}}}
 	}
 	applied, err := migrations.Up(ctx, s.Pool)
 	for _, m := range applied {
 		log.Info("migrated", zap.String("migration", m.Name))
 	}
-	return err
+	return migrateError(err)
+}
+
+// migrationFinding judges schema mtbreactive as this role sees it. An error is of the connection.
+func migrationFinding(ctx context.Context, s *wal.Server, role string) (wal.Finding, error) {
+	f := wal.Finding{Check: "schema mtbreactive", Detail: "up to date"}
+	states, err := migrations.Status(ctx, s.Pool)
+	switch {
+	case forbidden(err):
+		role = pgx.Identifier{role}.Sanitize()
+		f.Level, f.Detail = wal.Fail, err.Error()
+		f.Fix = fmt.Sprintf("GRANT USAGE ON SCHEMA mtbreactive TO %s;\n"+
+			"GRANT SELECT ON mtbreactive.migration TO %[1]s;\nGRANT SELECT, INSERT, UPDATE ON mtbreactive.checkpoint TO %[1]s;", role)
+		return f, nil
+	case err != nil:
+		return f, err
+	}
+	var pending []string
+	for _, m := range states {
+		if m.Applied.IsZero() {
+			pending = append(pending, m.Name)
+		}
+	}
+	if len(pending) > 0 {
+		f.Level, f.Detail, f.Fix = wal.Mendable, "pending: "+strings.Join(pending, ", "), "-- run `reactive-gw migrate up`"
+	}
+	return f, nil
+}
+
+func forbidden(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == pgerrcode.InsufficientPrivilege
+}
+
+// migrateError says what to do about a role that may not migrate.
+func migrateError(err error) error {
+	if !forbidden(err) {
+		return err
+	}
+	return fmt.Errorf("%w: run `reactive-gw migrate up` as a role that owns schema mtbreactive, or may create it in this database", err)
 }
 
 // migrateUp applies what is pending and says so.
@@ -55,7 +97,7 @@ func migrateUp(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	if err == nil && len(applied) == 0 {
 		fmt.Fprintln(out, "nothing to apply")
 	}
-	return err
+	return migrateError(err)
 }
 
 // migrateStatus lists the migrations.

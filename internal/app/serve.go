@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -86,16 +87,23 @@ func (s *server) listen(ctx context.Context) error {
 	var listen net.ListenConfig
 	var err error
 	if s.public, err = listen.Listen(ctx, "tcp", s.cfg.Listen); err != nil {
-		return fmt.Errorf("listen for clients: %w", err)
+		return listenError("clients", "--listen", err)
 	}
 	if s.cfg.Admin == "" {
 		return nil
 	}
 	if s.admin, err = listen.Listen(ctx, "tcp", s.cfg.Admin); err != nil {
 		s.public.Close()
-		return fmt.Errorf("listen for operators: %w", err)
+		return listenError("operators", "--admin", err)
 	}
 	return nil
+}
+
+func listenError(whom, flag string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("listen for %s: %w: stop what listens there, or give %s another address", whom, err, flag)
+	}
+	return fmt.Errorf("listen for %s: %w", whom, err)
 }
 
 // work sets up the database, serves clients until ctx ends, and takes everything down in order. late ends after it.
@@ -197,10 +205,7 @@ func (s *server) tryPrepare(ctx context.Context) (*parts, error) {
 			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
 		}
 	}
-	if _, err := s.database.Ensure(ctx, facts, want); err != nil {
-		return nil, err
-	}
-	if err := migrate(ctx, s.database, s.log); err != nil {
+	if err := setUp(ctx, s.database, facts, want, s.log); err != nil {
 		return nil, err
 	}
 	p := &parts{}

@@ -6,7 +6,7 @@ type status struct {
 	State         string  `json:"state"`
 	Slot          string  `json:"slot"`
 	Publication   string  `json:"publication"`
-	ServerEnd     string  `json:"serverEnd,omitempty"`
+	ServerEnd     string  `json:"serverEnd,omitempty"` // absent until the server has told it
 	Acknowledged  string  `json:"acknowledged,omitempty"`
 	LagBytes      uint64  `json:"lagBytes"`
 	LagSeconds    float64 `json:"lagSeconds"`
@@ -28,7 +28,10 @@ func (s *server) status() any {
 		return v
 	}
 	source, hub := p.source.Stats(), p.hub.Stats()
-	v.ServerEnd, v.Acknowledged = source.ServerEnd.String(), source.Acked.String()
+	if source.ServerEnd != 0 {
+		v.ServerEnd = source.ServerEnd.String()
+	}
+	v.Acknowledged = source.Acked.String()
 	v.LagBytes, v.LagSeconds, v.RetainedBytes = source.LagBytes, source.Lag.Seconds(), p.retained.Load()
 	v.Transactions, v.Changes, v.Events, v.Frames = source.Transactions, source.Changes, hub.Events, hub.Frames
 	v.Connections, v.Subscriptions, v.QueueBytes = p.gateway.Stats().Connections, hub.Subscriptions, hub.QueueBytes

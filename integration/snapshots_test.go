@@ -66,3 +66,36 @@ func TestASnapshotMissesNoCommitThatIsLoggedAndNotYetVisible(t *testing.T) {
 	pgtest.Exec(t, database, `update message set body = 'Go' where id = 1`)
 	c.expect(`{"type":"change",` + scope + `,"event":{"type":"afterUpdate","schemaName":"public","tableName":"message","primaryKey":{"id":1},"row":{"id":1,"conversation_id":1,"body":"Go"},"changed":{"body":"Go"}}}`)
 }
+
+// What the publication filters out the stream never brings: in a snapshot it would be shown to those from whom it is kept,
+// and stand still.
+func TestASnapshotHoldsOnlyRowsThatThePublicationLetsThrough(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t, `create table note (id int primary key, team_id int, private bool, body text)`,
+		`alter table note replica identity full`,
+		`create publication mtbreactive for table note where (not private)`,
+		`insert into note values (1, 5, false, 'agenda'), (2, 5, true, 'salaries'), (3, 5, null, 'draft')`)
+	c := connect(t, serve(t, database, `
+reactive:
+  - {table: note, scopes: [team_id], snapshot: {limit: 10}}
+`))
+	v := c.subscribeWithSnapshot("note", "team_id", "5")
+	v.equals(t, database, `select * from note where id = 1`)
+	pgtest.Exec(t, database, `update note set private = not private`)
+	c.until("both have changed places", func() bool { return len(v.events) == 2 })
+	v.equals(t, database, `select * from note where id = 2`)
+}
+
+// The changes of a table that inherits come under its own name.
+func TestASnapshotHoldsNoRowsOfTablesThatInherit(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t, `create table note (id int primary key, team_id int, body text)`,
+		`create table archived_note (primary key (id)) inherits (note)`,
+		`insert into note values (1, 5, 'new')`, `insert into archived_note values (2, 5, 'old')`)
+	c := connect(t, serve(t, database, `
+reactive:
+  - {table: note, scopes: [team_id], snapshot: {limit: 10}}
+`))
+	v := c.subscribeWithSnapshot("note", "team_id", "5")
+	v.equals(t, database, `select * from only note`)
+}

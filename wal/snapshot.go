@@ -72,6 +72,20 @@ const publishedFrom15 = `(a.attgenerated = '' or current_setting('server_version
     select unnest(p.attnames) from pg_catalog.pg_publication_tables p
     where p.pubname = $3 and p.schemaname = n.nspname and p.tablename = c.relname)`
 
+// rowsPublished tells which of the rows that SELECT finds the stream brings under the table's name: of an ordinary table
+// its own, without those of tables that inherit from it, of a partitioned one those of its partitions, and from version 15
+// on those that pass the publication's filter, which the server has written itself.
+const rowsPublished = `
+select c.relkind = 'p', %s
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where n.nspname = $1 and c.relname = $2`
+
+const filterBefore15 = `left($3::text, 0)`
+
+const filterFrom15 = `coalesce((select p.rowfilter from pg_catalog.pg_publication_tables p
+    where p.pubname = $3 and p.schemaname = n.nspname and p.tablename = c.relname), '')`
+
 // Snapshot reads the rows of one moment.
 func (s *Snapshotter) Snapshot(ctx context.Context, q SnapshotQuery) (*cdc.Snapshot, error) {
 	snapshot := &cdc.Snapshot{}
@@ -110,25 +124,29 @@ func (s *Snapshotter) read(ctx context.Context, tx pgx.Tx, q SnapshotQuery, snap
 	if snapshot.Table, err = s.columns(ctx, tx, q); err != nil {
 		return err
 	}
+	partitioned, filter, err := s.rows(ctx, tx, q)
+	if err != nil {
+		return err
+	}
 	// The text format for parameter and results, and the parameter's type left to the server: as in the stream, every
 	// value is what the type itself prints.
-	rows := tx.Conn().PgConn().ExecParams(ctx, q.sql(snapshot.Table), [][]byte{[]byte(q.Value)}, nil, nil, nil)
+	result := tx.Conn().PgConn().ExecParams(ctx, q.sql(snapshot.Table, partitioned, filter), [][]byte{[]byte(q.Value)}, nil, nil, nil)
 	size := 0
-	for rows.NextRow() {
-		row, err := packRow(rows.Values())
+	for result.NextRow() {
+		row, err := packRow(result.Values())
 		if err != nil {
-			return errors.Join(err, closeRows(rows))
+			return errors.Join(err, closeResult(result))
 		}
 		if size += len(row); size > s.MaxBytes {
-			return errors.Join(ErrSnapshotTooBig, closeRows(rows))
+			return errors.Join(ErrSnapshotTooBig, closeResult(result))
 		}
 		snapshot.Rows = append(snapshot.Rows, row)
 	}
-	return closeRows(rows)
+	return closeResult(result)
 }
 
-func closeRows(rows *pgconn.ResultReader) error {
-	_, err := rows.Close()
+func closeResult(result *pgconn.ResultReader) error {
+	_, err := result.Close()
 	return err
 }
 
@@ -177,8 +195,21 @@ func (s *Snapshotter) columns(ctx context.Context, tx pgx.Tx, q SnapshotQuery) (
 	return t, nil
 }
 
-// sql is made of quoted names and numbers alone.
-func (q *SnapshotQuery) sql(t *cdc.Table) string {
+// rows reads what rowsPublished says.
+func (s *Snapshotter) rows(ctx context.Context, tx pgx.Tx, q SnapshotQuery) (partitioned bool, filter string, err error) {
+	published := filterFrom15
+	if s.Version < 150000 {
+		published = filterBefore15
+	}
+	err = tx.QueryRow(ctx, fmt.Sprintf(rowsPublished, published), q.Table.Schema, q.Table.Name, s.Publication).Scan(&partitioned, &filter)
+	if err != nil {
+		return false, "", fmt.Errorf("find published rows: %w", err)
+	}
+	return partitioned, filter, nil
+}
+
+// sql is made of quoted names, numbers and the publication's filter alone.
+func (q *SnapshotQuery) sql(t *cdc.Table, partitioned bool, filter string) string {
 	var columns, order []string
 	for _, c := range t.Columns {
 		columns = append(columns, quote(c.Name))
@@ -191,7 +222,14 @@ func (q *SnapshotQuery) sql(t *cdc.Table) string {
 			order = append(order, quote(c.Name))
 		}
 	}
-	sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s = $1", strings.Join(columns, ", "), q.Table.Quoted(), quote(q.Column))
+	from := "ONLY " + q.Table.Quoted()
+	if partitioned {
+		from = q.Table.Quoted()
+	}
+	sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s = $1", strings.Join(columns, ", "), from, quote(q.Column))
+	if filter != "" {
+		sql += " AND (" + filter + ")"
+	}
 	if len(order) > 0 {
 		sql += " ORDER BY " + strings.Join(order, ", ")
 	}

@@ -83,6 +83,27 @@ func TestDoctorFindsARoleThatMayNotReplicate(t *testing.T) {
 	}
 }
 
+func TestDoctorFindsWhatARoleMayNotRead(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t, conversations, messages)
+	serve(t, database, chat).stop(interrupt)
+	role := "app_" + slotOf(t, database)
+	pgtest.Exec(t, database, `create role `+role+` login replication`)
+	t.Cleanup(func() { pgtest.Exec(t, maintenance(database), `drop role `+role) })
+	t.Cleanup(func() { pgtest.Exec(t, database, `drop owned by `+role) })
+	as := strings.Replace(database, "postgres@", role+"@", 1)
+	code, stdout, _ := doctorOf(t, as, chat)
+	if code != 1 || !strings.Contains(stdout, "warn   table public.message") || !strings.Contains(stdout, "FAIL   schema mtbreactive") {
+		t.Errorf("exit code %d\n%s", code, stdout)
+	}
+	for _, match := range regexp.MustCompile(`(?m)^ {7}(\S.*)$`).FindAllStringSubmatch(stdout, -1) {
+		pgtest.Exec(t, database, match[1])
+	}
+	if code, stdout, _ := doctorOf(t, as, chat); code != 0 || strings.Contains(stdout, "warn ") {
+		t.Errorf("after its SQL was run: exit code %d\n%s", code, stdout)
+	}
+}
+
 func TestDoctorFindsASlotOfAnotherPlugin(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, messages, `select pg_create_logical_replication_slot(current_database(), 'test_decoding')`)

@@ -18,7 +18,7 @@ func TestSetupCheckRefusesWithTheSQLThatMends(t *testing.T) {
 		t.Fatalf("exit code %d, want 1", code)
 	}
 	sql := advised(g.stderr.String())
-	for _, part := range []string{"CREATE PUBLICATION", "REPLICA IDENTITY FULL", "pg_create_logical_replication_slot"} {
+	for _, part := range []string{"CREATE PUBLICATION", "REPLICA IDENTITY FULL", "pg_create_logical_replication_slot", "reactive-gw migrate up"} {
 		if !strings.Contains(strings.Join(sql, "\n"), part) {
 			t.Errorf("the refusal does not say %s:\n%s", part, g.stderr)
 		}

@@ -29,6 +29,7 @@ type TableInfo struct {
 	OID         uint32
 	Partitioned bool
 	Extension   bool // belongs to an extension
+	Unreadable  bool // the gateway's role may select no column of it
 	Columns     []ColumnInfo
 	PrimaryKey  []string
 	ForeignKeys []string // columns that are part of any foreign key
@@ -93,7 +94,8 @@ func (l *LeafInfo) Covers(columns []string) bool {
 const userTables = `
 select c.oid, n.nspname, c.relname, c.relkind = 'p',
        exists (select from pg_catalog.pg_depend d
-               where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+               where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'),
+       not (pg_catalog.has_schema_privilege(n.oid, 'USAGE') and pg_catalog.has_any_column_privilege(c.oid, 'SELECT'))
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence = 'p'
@@ -153,7 +155,7 @@ func loadTables(ctx context.Context, q Querier) ([]*TableInfo, error) {
 	byOID := map[uint32]*TableInfo{}
 	err := each(ctx, q, "list tables", userTables, nil, func(rows pgx.Rows) error {
 		t := &TableInfo{}
-		if err := rows.Scan(&t.OID, &t.Schema, &t.Name, &t.Partitioned, &t.Extension); err != nil {
+		if err := rows.Scan(&t.OID, &t.Schema, &t.Name, &t.Partitioned, &t.Extension, &t.Unreadable); err != nil {
 			return err
 		}
 		tables, oids, byOID[t.OID] = append(tables, t), append(oids, t.OID), t

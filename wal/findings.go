@@ -181,6 +181,11 @@ func (j *judge) table(t WantedTable) {
 			j.add(check, Warn, "", "the publication filters its rows: clients see no others")
 		}
 	}
+	if t.Unreadable {
+		role := quote(j.facts.Role)
+		j.add(check, Warn, fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %[2]s;", quote(t.Schema), role, t.Quoted()),
+			"role %s may not read it: changes of it flow, but its snapshots fail", j.facts.Role)
+	}
 	j.identity(t, check, needed)
 }
 

@@ -66,6 +66,8 @@ func TestFindings(t *testing.T) {
 			"encoding", wal.Fail, "SQL_ASCII", "-- move the data to a database made with ENCODING 'UTF8'"},
 		"role": {func(f *wal.Facts, _ *wal.Wanted) { f.Replication, f.Role = false, `the "shop"` },
 			"role", wal.Fail, `role the "shop" may not open replication connections`, `ALTER ROLE "the ""shop""" REPLICATION;`},
+		"unreadable table": {func(_ *wal.Facts, w *wal.Wanted) { table(w).Unreadable = true },
+			"table public.orders", wal.Warn, "role shop may not read it", `GRANT USAGE ON SCHEMA "public" TO "shop"; GRANT SELECT ON "public"."orders" TO "shop";`},
 		"pooler": {func(f *wal.Facts, _ *wal.Wanted) { f.ProxyInBetween = true },
 			"connection", wal.Warn, "a pooler stands between", "-- give databaseUrl the server's own address"},
 		"no free walsender": {func(f *wal.Facts, _ *wal.Wanted) { f.FreeSenders = 0 },

@@ -83,12 +83,17 @@ func commands(stdout, stderr io.Writer) *cli.App {
 			},
 			{
 				Name: "tail", Usage: "subscribe and print frames", ArgsUsage: "CHANNEL COLUMN=VALUE",
-				Flags: []cli.Flag{&cli.StringFlag{Name: "url", Value: "ws://127.0.0.1:8080/ws", Usage: "the gateway's `URL`"}},
+				Flags: []cli.Flag{
+					&cli.StringFlag{Name: "url", Value: "ws://127.0.0.1:8080/ws", Usage: "the gateway's `URL`"},
+					&cli.StringFlag{Name: "token", EnvVars: []string{"REACTIVE_TOKEN"}, Usage: "`TOKEN` that says who you are, where the gateway asks"},
+				},
 				Action: func(c *cli.Context) error {
 					if c.NArg() != 2 {
-						return usage("write tail [--url URL] CHANNEL COLUMN=VALUE, for example tail message conversation_id=42")
+						return usage("write tail [--url URL] [--token TOKEN] CHANNEL COLUMN=VALUE, for example tail message conversation_id=42")
 					}
-					return tail.Run(c.Context, tail.Options{URL: c.String("url"), Channel: c.Args().Get(0), Scope: c.Args().Get(1), Out: stdout})
+					return tail.Run(c.Context, tail.Options{
+						URL: c.String("url"), Token: c.String("token"), Channel: c.Args().Get(0), Scope: c.Args().Get(1), Out: stdout,
+					})
 				},
 			},
 			{

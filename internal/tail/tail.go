@@ -5,6 +5,7 @@ package tail
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,13 +22,14 @@ type Options struct {
 	Channel string
 	// Scope is COLUMN=VALUE. The value is sent as a string: the gateway takes "42" and 42 for the same scope.
 	Scope string
+	Token string    // sent as the Authorization header's bearer token; empty: none
 	Out   io.Writer // gets one frame a line
 }
 
 // maxFrame bounds what a gateway may send in one frame: a snapshot is the largest.
 const maxFrame = 64 << 20
 
-// Run prints frames until ctx ends, which is no error, or the connection does.
+// Run prints frames until ctx ends, which is no error, or the connection does, or the gateway refuses the subscription.
 func Run(ctx context.Context, o Options) error {
 	column, value, ok := strings.Cut(o.Scope, "=")
 	if !ok || column == "" {
@@ -39,7 +41,11 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("make the subscription: %w", err)
 	}
-	conn, response, err := websocket.Dial(ctx, o.URL, &websocket.DialOptions{Subprotocols: []string{protocol.Subprotocol}})
+	header := http.Header{}
+	if o.Token != "" {
+		header.Set("Authorization", "Bearer "+o.Token)
+	}
+	conn, response, err := websocket.Dial(ctx, o.URL, &websocket.DialOptions{Subprotocols: []string{protocol.Subprotocol}, HTTPHeader: header})
 	if response != nil && response.Body != nil { // of a server that did not upgrade
 		defer response.Body.Close()
 	}
@@ -68,17 +74,40 @@ func Run(ctx context.Context, o Options) error {
 		if _, err := fmt.Fprintf(o.Out, "%s\n", frame); err != nil {
 			return fmt.Errorf("print: %w", err)
 		}
+		if code, refused := refusal(frame); refused {
+			return fmt.Errorf("the gateway refuses the subscription: %s", code)
+		}
 	}
 }
 
-func dialError(url string, response *http.Response, err error) error {
+// refusal reads the code of an error frame. There is one subscription, so it is about that.
+func refusal(frame []byte) (code string, refused bool) {
+	var e struct{ Type, Code string }
+	err := json.Unmarshal(frame, &e)
+	return e.Code, err == nil && e.Type == "error"
+}
+
+// dialError names the address without its query, which may hold a token.
+func dialError(address string, response *http.Response, err error) error {
+	url, _, _ := strings.Cut(address, "?")
 	switch {
 	case response == nil:
-		return fmt.Errorf("connect to %s: %w", url, err)
+		return fmt.Errorf("connect to %s: %w", url, rootCause(err))
 	case response.StatusCode == http.StatusServiceUnavailable:
 		return fmt.Errorf("connect to %s: the gateway takes no connections at the moment: %s", url, reason(response))
 	}
 	return fmt.Errorf("connect to %s: the server answered %s: is this the gateway's address and path?", url, response.Status)
+}
+
+// rootCause leaves out what is wrapped around it: the whole address.
+func rootCause(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
 }
 
 // reason is the first line of what a refusal says.

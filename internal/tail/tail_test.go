@@ -86,6 +86,35 @@ func TestRun(t *testing.T) {
 	}
 }
 
+func TestRunEndsWhenItIsRefused(t *testing.T) {
+	url, _ := serve(t, func(ctx context.Context, conn *websocket.Conn) {
+		write(ctx, t, conn, `{"type":"error","code":"unknown_channel"}`)
+		_, _, _ = conn.Read(ctx)
+	})
+	var out strings.Builder
+	err := tail.Run(t.Context(), tail.Options{URL: url, Channel: "mesage", Scope: "conversation_id=42", Out: &out})
+	if err == nil || !strings.Contains(err.Error(), "unknown_channel") || out.String() != `{"type":"error","code":"unknown_channel"}`+"\n" {
+		t.Errorf("%v after %q", err, out.String())
+	}
+}
+
+func TestRunSendsTheTokenAndKeepsItToItself(t *testing.T) {
+	sent := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sent <- r.Header.Get("Authorization")
+		http.NotFound(w, r)
+	}))
+	options := tail.Options{URL: server.URL + "/?token=hush", Channel: "message", Scope: "conversation_id=42", Token: "hush", Out: io.Discard}
+	err := tail.Run(t.Context(), options)
+	if got := <-sent; got != "Bearer hush" || err == nil || strings.Contains(err.Error(), "hush") {
+		t.Errorf("sent %q, error %v", got, err)
+	}
+	server.Close()
+	if err := tail.Run(t.Context(), options); err == nil || strings.Contains(err.Error(), "hush") || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("with nobody there: %v", err)
+	}
+}
+
 func TestRunEndsWithTheConnection(t *testing.T) {
 	for name, tc := range map[string]struct {
 		end  func(context.Context, *websocket.Conn)

@@ -32,6 +32,13 @@ func (t *Tracker) Replayed(commit LSN) bool {
 	return commit <= t.received.Commit
 }
 
+// Beyond tells whether a transaction was received that ends behind the given position.
+func (t *Tracker) Beyond(end LSN) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.received.End > end
+}
+
 // Received notes a transaction that the source has handed on; it may be delivered already. One that could not be handed
 // on is not received: its server will send it again.
 func (t *Tracker) Received(tx *Transaction) {

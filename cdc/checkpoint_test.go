@@ -133,3 +133,13 @@ func TestResumeAcknowledgesNothing(t *testing.T) {
 		t.Errorf("position %v, want %v", got, want)
 	}
 }
+
+func TestBeyondIsAboutTheEndOfWhatWasReceived(t *testing.T) {
+	var tracker cdc.Tracker
+	tracker.Resume(cdc.Position{Commit: 100, End: 108})
+	for end, want := range map[cdc.LSN]bool{107: true, 108: false, 109: false} {
+		if got := tracker.Beyond(end); got != want {
+			t.Errorf("beyond %s: %v", end, got)
+		}
+	}
+}

@@ -163,7 +163,8 @@ func (s *Source) resume(ctx context.Context, st *stream, identity *pglogrepl.Ide
 			s.checkpoints.Identify(identity.SystemID, identity.Timeline)
 			s.tracker.Resume(delivered)
 		}
-	case before.SystemID != identity.SystemID || before.Timeline != identity.Timeline:
+	case before.SystemID != identity.SystemID || before.Timeline != identity.Timeline || s.tracker.Beyond(cdc.LSN(identity.XLogPos)):
+		// A log that ends before what it sent is that of an earlier copy of the server's files.
 		s.tracker.Forget() // before the checkpoints hear of the new log, lest an old position be saved as one of it
 		s.checkpoints.Identify(identity.SystemID, identity.Timeline)
 		err = s.reset(ctx, st, cdc.ResetTimeline)

@@ -3,6 +3,8 @@ package wal_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -383,6 +385,37 @@ func TestP17AnotherTimelineIsAReset(t *testing.T) {
 	g.awaitLine(t, "insert orders 2,wine")
 	const checkpointed = "select timeline = (select timeline_id from pg_control_checkpoint()) from mtbreactive.checkpoint"
 	eventually(t, "the checkpoint is of the new timeline", func() bool { return query[bool](t, g.server.Pool, checkpointed) })
+}
+
+// A copy of the server's files is brought back: nothing in it says so but that its log ends before what we saw. What is
+// written from then on comes at positions that we have passed.
+func TestP17FilesBroughtBackAreAReset(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.Cluster(t, map[string]string{"wal_level": "logical"})
+	url := cluster.URL("postgres")
+	pgtest.Exec(t, url, orders)
+	g := start(t, url)
+	files := query[string](t, g.server.Pool, "show data_directory")
+	pgtest.Exec(t, url, "checkpoint", "copy (select 1) to program 'cp -a . ../copy'",
+		"insert into orders values (1, 'bread')", "insert into orders select n, repeat('x', 1000) from generate_series(100, 199) n")
+	g.await(t, func(lines []string) bool { return len(lines) == 101 })
+	if err := cluster.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(files); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(filepath.Dir(files), "copy"), files); err != nil {
+		t.Fatal(err)
+	}
+	if err := cluster.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Exec(t, url, "insert into orders values (2, 'wine')")
+	g.awaitLine(t, "insert orders 2,wine")
+	if lines := g.recorded(); !slices.Contains(lines, "reset "+string(cdc.ResetTimeline)) {
+		t.Error("clients were not told that rows are gone")
+	}
 }
 
 func TestStatsTellOfTheStream(t *testing.T) {

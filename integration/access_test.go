@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 )
@@ -147,4 +149,31 @@ func TestAnAuthorizerThatCannotWorkEndsTheStart(t *testing.T) {
 	if want := "reactive.yaml:4:16: "; !strings.Contains(g.stderr.String(), want) {
 		t.Errorf("stderr has no %q:\n%s", want, g.stderr.String())
 	}
+}
+
+// Snapshots of a table that somebody has locked wait, and whoever may subscribe to another one is not refused meanwhile.
+func TestALockedTableRefusesNobody(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t, conversations, messages, twoTalks)
+	g := serve(t, database, `
+reactive:
+  - {table: message, scopes: [conversation_id], snapshot: {limit: 10}}
+  - {table: conversation, scopes: [id], authorize: {sql: "select true"}}
+`)
+	locker, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = locker.Close(context.Background()) }()
+	if _, err := locker.Exec(t.Context(), `begin; lock table message`, pgx.QueryExecModeSimpleProtocol); err != nil {
+		t.Fatal(err)
+	}
+	waiting := connect(t, g)
+	for talk := range 20 { // more than the gateway has connections
+		waiting.subscribe("message", "conversation_id", fmt.Sprint(talk))
+	}
+	eventually(t, "snapshots wait for the lock", func() bool {
+		return query[int](t, database, `select count(*) from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())`) > 1
+	})
+	connect(t, g).subscribe("conversation", "id", "1")
 }

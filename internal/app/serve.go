@@ -46,6 +46,7 @@ type server struct {
 	public, admin net.Listener // admin may be nil
 	database      *wal.Server
 	snapshotPool  *pgxpool.Pool
+	accessPool    *pgxpool.Pool
 	// running is set once the gateway serves; until then the admin listener says "starting".
 	running  atomic.Pointer[parts]
 	draining atomic.Bool
@@ -113,11 +114,16 @@ func (s *server) work(ctx, late context.Context) error {
 		return err
 	}
 	defer pool.Close()
-	// A pool of their own, so that a storm of snapshots keeps neither checkpoints nor the set-up from the database.
+	// Pools of their own, so that a storm of snapshots, or a table that is locked for long, keeps neither checkpoints nor
+	// the set-up from the database, nor makes an authorizer deny for want of an answer.
 	if s.snapshotPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal()); err != nil {
 		return err
 	}
 	defer s.snapshotPool.Close()
+	if s.accessPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal()); err != nil {
+		return err
+	}
+	defer s.accessPool.Close()
 	s.database = &wal.Server{
 		Pool: pool, Slot: s.cfg.Slot, Publication: s.cfg.Publication, Mode: wal.SetupMode(s.cfg.Setup), Log: s.log.Named("wal"),
 	}
@@ -220,7 +226,7 @@ func (s *server) tryPrepare(ctx context.Context) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.access, err = newAccess(ctx, s.cfg, s.snapshotPool, s.log.Named("auth")); err != nil {
+	if p.access, err = newAccess(ctx, s.cfg, s.accessPool, s.log.Named("auth")); err != nil {
 		return nil, err
 	}
 	tracker := &cdc.Tracker{}

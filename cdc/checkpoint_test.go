@@ -135,9 +135,9 @@ func TestResumeAcknowledgesNothing(t *testing.T) {
 }
 
 func TestBeyondIsAboutTheEndOfWhatWasReceived(t *testing.T) {
-	var tracker cdc.Tracker
-	tracker.Resume(cdc.Position{Commit: 100, End: 108})
-	for end, want := range map[cdc.LSN]bool{107: true, 108: false, 109: false} {
+	var tracker Tracker
+	tracker.Resume(Position{Commit: 100, End: 108})
+	for end, want := range map[LSN]bool{107: true, 108: false, 109: false} {
 		if got := tracker.Beyond(end); got != want {
 			t.Errorf("beyond %s: %v", end, got)
 		}

@@ -44,6 +44,11 @@ func everyTable(facts *wal.Facts, log *zap.Logger) *served {
 	for _, t := range tables {
 		named[t.Name]++
 	}
+	for _, t := range facts.Tables {
+		if facts.Publication != nil && facts.Publication.Includes(t) && len(t.PrimaryKey) == 0 {
+			log.Warn("table is not served: it has no primary key, so clients could not tell its rows apart", zap.Stringer("table", t.TableName))
+		}
+	}
 	for _, t := range tables {
 		scopes := defaultScopes(t)
 		if len(scopes) == 0 {

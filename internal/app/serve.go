@@ -76,6 +76,7 @@ func (s *server) serve(ctx context.Context) error {
 	if s.admin != nil {
 		g.Go(func() error { return s.serveHTTP(late, s.admin, s.adminHandler()) })
 	}
+	g.Go(func() error { return s.serveHTTP(late, s.public, s.publicHandler()) })
 	g.Go(func() error {
 		defer stopLate()
 		return s.work(ctx, late)
@@ -146,7 +147,6 @@ func (s *server) work(ctx, late context.Context) error {
 	g, failed := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.pipeline.Run(streaming) })
 	g.Go(func() error { p.hub.Run(streaming); return nil })
-	g.Go(func() error { return s.serveHTTP(streaming, s.public, s.publicHandler(p)) })
 	g.Go(func() error { s.watchRetained(streaming, p); return nil })
 	g.Go(func() error {
 		<-failed.Done()
@@ -196,7 +196,7 @@ func isConfigError(err error) bool {
 	return errors.As(err, &e)
 }
 
-func (s *server) tryPrepare(ctx context.Context) (*parts, error) {
+func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	facts, err := s.database.Inspect(ctx)
 	if err != nil {
 		return nil, err
@@ -211,10 +211,20 @@ func (s *server) tryPrepare(ctx context.Context) (*parts, error) {
 			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
 		}
 	}
+	// Before the database is changed, for it finds out what is wrong with the configuration.
+	access, err := newAccess(ctx, s.cfg, s.accessPool, s.log.Named("auth"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			access.close()
+		}
+	}()
 	if err := setUp(ctx, s.database, facts, want, s.log); err != nil {
 		return nil, err
 	}
-	p := &parts{}
+	p = &parts{access: access}
 	p.retained.Store(-1)
 	types := values.NewCatalog(values.Options{BigintAsString: s.cfg.BigintAs == config.BigintAsString})
 	p.hub, err = fanout.NewHub(fanout.Options{
@@ -224,9 +234,6 @@ func (s *server) tryPrepare(ctx context.Context) (*parts, error) {
 		}},
 	})
 	if err != nil {
-		return nil, err
-	}
-	if p.access, err = newAccess(ctx, s.cfg, s.accessPool, s.log.Named("auth")); err != nil {
 		return nil, err
 	}
 	tracker := &cdc.Tracker{}
@@ -263,9 +270,17 @@ func scopeNames(ch fanout.Channel) []string {
 	return names
 }
 
-func (s *server) publicHandler(p *parts) http.Handler {
+// publicHandler sends clients away, rather than let them wait, until there is a gateway.
+func (s *server) publicHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle(s.cfg.Path, p.gateway)
+	mux.HandleFunc(s.cfg.Path, func(w http.ResponseWriter, r *http.Request) {
+		if p := s.running.Load(); p != nil {
+			p.gateway.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "the gateway is starting", http.StatusServiceUnavailable)
+	})
 	if s.handler != nil {
 		mux.Handle("/", s.handler)
 	}

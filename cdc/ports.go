@@ -13,6 +13,8 @@ const (
 	ResetTimeline ResetReason = "timeline"
 	// ResetPublication: for a stretch of the log there was no publication.
 	ResetPublication ResetReason = "publication"
+	// ResetStandby: another gateway has taken the slot. What follows goes to its clients and never comes here.
+	ResetStandby ResetReason = "standby"
 )
 
 // Delivery is what a Source hands on: a transaction, or word that some are missing from here on. Exactly one is set.

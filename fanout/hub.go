@@ -169,17 +169,35 @@ func (h *Hub) drop(s *subscription) {
 	h.subscriptions--
 }
 
-// Reset implements cdc.Sink. Every view has a gap that nothing can fill: it has to begin anew.
-func (h *Hub) Reset(cdc.ResetReason) {
+// Reset implements cdc.Sink. Every view has a gap that nothing can fill: it has to begin anew, and elsewhere where no
+// changes will follow.
+func (h *Hub) Reset(reason cdc.ResetReason) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
+	if reason == cdc.ResetStandby {
+		h.sendAway()
+		return
+	}
 	h.unseen.clear()
 	for _, r := range h.readings {
 		r.stale = true
 	}
 	for _, ch := range h.registry.byName {
 		h.beginAnew(ch)
+	}
+}
+
+// sendAway ends the connections of everyone who subscribed to anything.
+func (h *Hub) sendAway() {
+	for c := range h.clients {
+		if len(c.subs) == 0 {
+			continue
+		}
+		for _, s := range c.subs {
+			h.release(s.group)
+		}
+		c.queue.close(protocol.CloseServiceRestart)
 	}
 }
 

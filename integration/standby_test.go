@@ -30,3 +30,29 @@ func TestASecondGatewayOnTheSlotStandsByAndTakesOver(t *testing.T) {
 	pgtest.Exec(t, database, `insert into message values (2, 1, 'from the second')`)
 	c.until("the second serves", func() bool { return len(v.events) == 1 })
 }
+
+// A gateway that was frozen until the server gave it up finds its slot taken. What is committed now goes to the clients
+// of the other one, and its own must not wait for it.
+func TestAGatewayThatLostItsTurnSendsItsClientsAway(t *testing.T) {
+	t.Parallel()
+	for name, settings := range map[string]string{"changes": chat, "snapshots": snapshots} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			postgres := pgtest.Cluster(t, map[string]string{"wal_level": "logical", "wal_sender_timeout": "2s"})
+			database := postgres.URL("postgres")
+			pgtest.Exec(t, database, conversations, messages, twoTalks)
+			first := serve(t, database, settings)
+			c := connect(t, first)
+			c.ask("message", "conversation_id", "1")
+			second := start(t, database, settings)
+			second.awaitServing()
+			second.awaitReadiness(http.StatusServiceUnavailable, "standby")
+
+			first.signal(syscall.SIGSTOP)
+			second.awaitReady()
+			first.signal(syscall.SIGCONT)
+			c.expectClose(1012, "service restart")
+			first.awaitReadiness(http.StatusServiceUnavailable, "standby")
+		})
+	}
+}

@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgerrcode"
@@ -36,7 +37,10 @@ func (e interruption) Unwrap() error { return e.error }
 // stopping, full or out of reach. What is left are mistakes that only the operator can mend.
 func Temporary(err error) bool {
 	var setup *SetupError
-	if err == nil || errors.As(err, &setup) || errors.Is(err, ErrMessage) {
+	if errors.As(err, &setup) {
+		return len(setup.Findings) > 0 && !slices.ContainsFunc(setup.Findings, func(f Finding) bool { return !f.Passing })
+	}
+	if err == nil || errors.Is(err, ErrMessage) {
 		return false
 	}
 	var pg *pgconn.PgError

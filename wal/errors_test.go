@@ -36,6 +36,10 @@ func TestP58TemporaryErrors(t *testing.T) {
 		"not in this server":       {server("0A000"), false},
 		"malformed message":        {fmt.Errorf("decode: %w", wal.ErrMessage), false},
 		"setup":                    {fmt.Errorf("stream: %w", &wal.SetupError{}), false},
+		"walsenders are taken":     {&wal.SetupError{Findings: []wal.Finding{{Check: "max_wal_senders", Level: wal.Fail, Passing: true}}}, true},
+		"that and another thing": {&wal.SetupError{Findings: []wal.Finding{
+			{Check: "max_wal_senders", Level: wal.Fail, Passing: true}, {Check: "wal_level", Level: wal.Fail},
+		}}, false},
 	} {
 		if got := wal.Temporary(c.err); got != c.want {
 			t.Errorf("%s: temporary is %t", what, got)

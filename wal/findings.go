@@ -24,7 +24,9 @@ type Finding struct {
 	Check  string // what was looked at
 	Level  Level
 	Detail string
-	Fix    string // the SQL, or for what SQL cannot do the words, that mend it; empty where nothing is to be done
+	// Passing: it may go away without anybody's doing, as during a failover or a backup.
+	Passing bool
+	Fix     string // the SQL, or for what SQL cannot do the words, that mend it; empty where nothing is to be done
 }
 
 // Wanted is what the gateway is going to serve.
@@ -87,6 +89,7 @@ func (j *judge) server() {
 		"ALTER SYSTEM SET wal_level = 'logical'; -- then restart PostgreSQL")
 	j.check(!f.InRecovery, "primary", "the server is a primary", "the server is a standby: its snapshots do not show which transactions are open",
 		"-- connect to the primary")
+	j.passing(f.InRecovery)
 	j.check(f.Encoding != "SQL_ASCII", "encoding", f.Encoding, "the database's encoding is SQL_ASCII, so its text has no known encoding",
 		"-- move the data to a database made with ENCODING 'UTF8'")
 	j.check(f.Replication, "role", fmt.Sprintf("%s may replicate", f.Role), fmt.Sprintf("role %s may not open replication connections", f.Role),
@@ -99,7 +102,11 @@ func (j *judge) server() {
 	active := f.Slot != nil && f.Slot.Active
 	j.check(f.FreeSenders > 0 || active, "max_wal_senders", fmt.Sprintf("%d of %d free", f.FreeSenders, f.MaxSenders),
 		fmt.Sprintf("all %d are in use", f.MaxSenders), fmt.Sprintf("ALTER SYSTEM SET max_wal_senders = %d; -- then restart PostgreSQL", f.MaxSenders+5))
+	j.passing(f.FreeSenders <= 0 && !active)
 }
+
+// passing marks the last finding.
+func (j *judge) passing(is bool) { j.findings[len(j.findings)-1].Passing = is }
 
 func (j *judge) publication() {
 	p, name := j.facts.Publication, quote(j.want.Publication)

@@ -31,6 +31,9 @@ type Source struct {
 
 	// identity is the server that the positions in tracker belong to; nil before the first connection.
 	identity *pglogrepl.IdentifySystemResult
+	// walsender is the server's process for the last stream. yielded: clients were told that the slot is another's.
+	walsender uint32
+	yielded   bool
 	// slotMade: the slot was made anew since the last stream.
 	slotMade bool
 	// unpublished is set by a notice: the server skipped changes for want of the publication.
@@ -73,6 +76,7 @@ func (s *Source) Run(ctx context.Context, handoff *cdc.Handoff) error {
 			}
 			s.stats.set(Standby)
 			backoff = standbyPoll
+			s.yield(ctx, handoff)
 		case !Temporary(err):
 			return fmt.Errorf("stream: %w", err)
 		default:
@@ -89,6 +93,27 @@ func (s *Source) Run(ctx context.Context, handoff *cdc.Handoff) error {
 			backoff = standbyPoll
 		}
 	}
+}
+
+// yield tells the clients of a gateway that was live, once, that another one has taken its slot. A walsender of our own
+// that the server has not yet missed may hold it too: then nobody takes anything away.
+func (s *Source) yield(ctx context.Context, handoff *cdc.Handoff) {
+	if s.identity == nil || s.yielded {
+		return
+	}
+	slot, err := readSlot(ctx, s.server.Pool, s.server.Slot)
+	if err != nil || slot == nil || !slot.Active || uint32(slot.ActivePID) == s.walsender {
+		return
+	}
+	s.log.Error("another gateway has taken the slot: clients are sent away", zap.Int32("walsender", slot.ActivePID))
+	for !handoff.Put(cdc.Delivery{Reset: cdc.ResetStandby}) {
+		select {
+		case <-handoff.Room():
+		case <-ctx.Done():
+			return
+		}
+	}
+	s.yielded = true
 }
 
 // jitter spreads a wait over half to one and a half of it, so that gateways that lost a server together do not all come
@@ -134,6 +159,7 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 	if err := s.resume(ctx, st, &identity); err != nil {
 		return err
 	}
+	s.walsender, s.yielded = conn.PID(), false
 	s.stats.connects.Add(1)
 	s.stats.set(CatchingUp)
 	s.log.Info("streaming", zap.String("slot", s.server.Slot), zap.Stringer("from", s.tracker.Ack()))

@@ -180,7 +180,7 @@ func (s *server) prepare(ctx context.Context) (*parts, error) {
 		switch {
 		case ctx.Err() != nil:
 			return nil, nil
-		case err == nil || !wal.Temporary(err) || isConfigError(err):
+		case err == nil || !wal.Temporary(err) || operatorsFault(err):
 			return p, err
 		}
 		s.log.Warn("the database does not answer: trying again", zap.Error(err))
@@ -191,9 +191,11 @@ func (s *server) prepare(ctx context.Context) (*parts, error) {
 	}
 }
 
-func isConfigError(err error) bool {
-	var e *config.Error
-	return errors.As(err, &e)
+// operatorsFault: at the start also what may pass is said at once, and ends it.
+func operatorsFault(err error) bool {
+	var config *config.Error
+	var setup *wal.SetupError
+	return errors.As(err, &config) || errors.As(err, &setup)
 }
 
 func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {

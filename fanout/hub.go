@@ -211,6 +211,7 @@ func (h *Hub) beginAnew(ch *channel) {
 			continue
 		}
 		h.begin(s)
+		s.again = true
 	}
 }
 

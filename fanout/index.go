@@ -48,6 +48,8 @@ type subscription struct {
 	group  *group
 	at     int   // in group.subs; negative while it waits for its snapshot
 	seen   *seen // nil where there was no snapshot, or the stream has passed it
+	// again: what it waits for is a snapshot that the client has not asked for.
+	again bool
 }
 
 const awaiting = -1
@@ -102,6 +104,7 @@ func (g *group) add(c *Client) *subscription {
 // there was none.
 func (s *subscription) activate(seen *seen) {
 	s.group.waiting--
+	s.again = false
 	if s.seen = seen; seen != nil {
 		s.group.fresh++
 	}

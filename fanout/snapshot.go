@@ -190,6 +190,11 @@ func (h *Hub) finish(r *reading, snapshot *cdc.Snapshot, err error) bool {
 	if err != nil {
 		h.log.Warn("no snapshot", zap.String("channel", r.topic.channel.Name), zap.String("scope", r.topic.index.Column), zap.Error(err))
 		for s := range r.waiting {
+			if s.again {
+				// An error frame does not say which view has gone stale, and the client has asked for nothing.
+				s.client.queue.close(protocol.CloseServiceRestart)
+				continue
+			}
 			h.drop(s)
 			h.push(s.client, protocol.AppendError(nil, protocol.CodeSnapshotUnavailable))
 		}

@@ -115,6 +115,23 @@ func TestSnapshotUnavailableEndsTheSubscription(t *testing.T) {
 	})
 }
 
+// The client has not asked for this one, and no error frame would tell it which of its views is no longer true.
+func TestAFreshSnapshotThatFailsEndsTheConnection(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *site) {
+		v := s.view("7")
+		v.expect("subscribed", "snapshot ")
+		s.mu.Lock()
+		s.fail = errors.New("out of reach")
+		s.mu.Unlock()
+		s.hub.Reset(cdc.ResetSlotLost)
+		v.expect("subscribed", "snapshot ")
+		var closed *fanout.Closed
+		if _, err := v.client.Next(t.Context(), nil); !errors.As(err, &closed) || closed.Code != protocol.CloseServiceRestart {
+			t.Errorf("the connection ends with %v", err)
+		}
+	})
+}
+
 func TestSnapshotThatTakesTooLongIsUnavailable(t *testing.T) {
 	inBubble(t, func(_ *testing.T, s *site) {
 		s.release = make(chan struct{})

@@ -13,6 +13,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
+	"github.com/reactive-gw/reactive-gw/fanout"
+	"github.com/reactive-gw/reactive-gw/protocol"
 )
 
 func TestSnapshotComesBetweenSubscribedAndChanges(t *testing.T) {

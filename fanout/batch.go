@@ -36,7 +36,7 @@ func (h *Hub) gather(g *group, event []byte) bool {
 		h.batches = append(h.batches, g)
 		if h.batchDue.IsZero() || g.batch.due.Before(h.batchDue) {
 			h.batchDue = g.batch.due
-			h.wakeBatches()
+			signal(h.batchWake)
 		}
 	}
 	g.batch.events = append(g.batch.events, event)
@@ -62,13 +62,6 @@ func (h *Hub) release(g *group) {
 	}
 	for _, s := range g.subs {
 		h.give(s, frame)
-	}
-}
-
-func (h *Hub) wakeBatches() {
-	select {
-	case h.batchWake <- struct{}{}:
-	default:
 	}
 }
 

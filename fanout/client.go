@@ -99,11 +99,8 @@ func (c *Client) Close(code protocol.Close) {
 	h := c.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, s := range c.subs {
-		h.release(s.group)
-	}
-	h.flush()
-	c.queue.close(code)
+	defer h.flush()
+	h.dismiss(c, code)
 }
 
 // Detach ends all subscriptions. The client gets nothing any more.

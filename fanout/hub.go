@@ -191,14 +191,18 @@ func (h *Hub) Reset(reason cdc.ResetReason) {
 // sendAway ends the connections of everyone who subscribed to anything.
 func (h *Hub) sendAway() {
 	for c := range h.clients {
-		if len(c.subs) == 0 {
-			continue
+		if len(c.subs) > 0 {
+			h.dismiss(c, protocol.CloseServiceRestart)
 		}
-		for _, s := range c.subs {
-			h.release(s.group)
-		}
-		c.queue.close(protocol.CloseServiceRestart)
 	}
+}
+
+// dismiss ends a client's connection behind all that is due to it.
+func (h *Hub) dismiss(c *Client, code protocol.Close) {
+	for _, s := range c.subs {
+		h.release(s.group)
+	}
+	c.queue.close(code)
 }
 
 // beginAnew replaces the channel's views, which are no longer true, by fresh snapshots. Where there are none, the base

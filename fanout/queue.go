@@ -57,9 +57,12 @@ func (q *queue) close(code protocol.Close) {
 	q.wake()
 }
 
-func (q *queue) wake() {
+func (q *queue) wake() { signal(q.ready) }
+
+// signal wakes whoever waits for a channel that holds one, or will next.
+func signal(c chan struct{}) {
 	select {
-	case q.ready <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }

@@ -94,10 +94,7 @@ func (h *Hub) await(s *subscription) {
 		r = &reading{topic: t, waiting: map[*subscription]struct{}{}}
 		h.readings[t] = r
 		r.place = h.wanted.PushBack(r)
-		select {
-		case h.wake <- struct{}{}:
-		default:
-		}
+		signal(h.wake)
 	}
 	r.waiting[s] = struct{}{}
 }

@@ -32,9 +32,14 @@ func (h *Hub) route(tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 			return false
 		}
 		was, now := index.find(m.was), index.find(m.now)
-		if was == now && !m.renewed {
-			d.send(now, protocol.AfterUpdate)
-			continue
+		if was == now {
+			if now == nil {
+				continue // nobody looks: whether the key changed need not be found out
+			}
+			if !c.KeyChanged() {
+				d.send(now, protocol.AfterUpdate)
+				continue
+			}
 		}
 		d.send(was, protocol.AfterDelete)
 		d.send(now, protocol.AfterInsert)
@@ -52,7 +57,7 @@ func (h *Hub) routeTo(s *subscription, b *binding, c *cdc.Change) {
 		m, _ := b.move(c, i)
 		was, now := m.was.State == cdc.Text && string(m.was.Text) == t.value, m.now.State == cdc.Text && string(m.now.Text) == t.value
 		d := delta{hub: h, binding: b, change: c}
-		if was && now && !m.renewed {
+		if was && now && !c.KeyChanged() {
 			h.give(s, d.frame(s.group, protocol.AfterUpdate))
 			return
 		}
@@ -66,12 +71,9 @@ func (h *Hub) routeTo(s *subscription, b *binding, c *cdc.Change) {
 }
 
 // move is a row's way through the views of one scope column. A value that is not Text is in none: NULL, and the
-// missing image of an insert or delete.
-type move struct {
-	was, now cdc.Value
-	// renewed: the row has another primary key, so that it leaves as one row and enters as another, also where it stays.
-	renewed bool
-}
+// missing image of an insert or delete. A row whose primary key changed leaves as one row and enters as another, also
+// where it stays.
+type move struct{ was, now cdc.Value }
 
 // move returns false where the row's old place is not known: somebody has weakened the replica identity under us.
 func (b *binding) move(c *cdc.Change, scope int) (move, bool) {
@@ -89,7 +91,6 @@ func (b *binding) move(c *cdc.Change, scope int) (move, bool) {
 			m.now = m.was // a TOAST value that the update left alone
 		}
 	}
-	m.renewed = c.Op != cdc.Update || c.KeyChanged()
 	return m, true
 }
 

@@ -333,10 +333,7 @@ func (s *server) watchRetained(ctx context.Context, p *parts) {
 }
 
 func (s *server) adminHandler() http.Handler {
-	return gateway.Admin{
-		Ready: s.ready, Status: s.status, Profiling: s.cfg.Pprof,
-		Metrics: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.metrics().ServeHTTP(w, r) }),
-	}.Handler()
+	return gateway.Admin{Ready: s.ready, Status: s.status, Profiling: s.cfg.Pprof, Metrics: metrics.Handler(s.figures())}.Handler()
 }
 
 // ready is true only while the stream is live and past the place where the server was when it connected.
@@ -352,17 +349,22 @@ func (s *server) ready() (bool, string) {
 	return state == wal.Live, state.String()
 }
 
-// metrics are empty but for the process's own until the gateway serves.
-func (s *server) metrics() http.Handler {
-	sources := metrics.Sources{
+// figures are those of nothing until the gateway serves.
+func (s *server) figures() metrics.Sources {
+	return metrics.Sources{
 		Version:  Version(),
-		Source:   func() wal.Stats { return wal.Stats{} },
-		Hub:      func() fanout.Stats { return fanout.Stats{} },
-		Gateway:  func() gateway.Stats { return gateway.Stats{} },
-		Retained: func() int64 { return -1 },
+		Source:   whenRunning(s, func(p *parts) wal.Stats { return p.source.Stats() }, wal.Stats{}),
+		Hub:      whenRunning(s, func(p *parts) fanout.Stats { return p.hub.Stats() }, fanout.Stats{}),
+		Gateway:  whenRunning(s, func(p *parts) gateway.Stats { return p.gateway.Stats() }, gateway.Stats{}),
+		Retained: whenRunning(s, func(p *parts) int64 { return p.retained.Load() }, -1),
 	}
-	if p := s.running.Load(); p != nil {
-		sources.Source, sources.Hub, sources.Gateway, sources.Retained = p.source.Stats, p.hub.Stats, p.gateway.Stats, p.retained.Load
+}
+
+func whenRunning[T any](s *server, read func(*parts) T, otherwise T) func() T {
+	return func() T {
+		if p := s.running.Load(); p != nil {
+			return read(p)
+		}
+		return otherwise
 	}
-	return metrics.Handler(sources)
 }

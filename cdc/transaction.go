@@ -33,6 +33,10 @@ func (t *Transaction) Size() int { return t.bytes + transactionOverhead }
 // transactionOverhead is what a transaction costs beside its changes: itself, its slices and its place in a queue.
 const transactionOverhead = 192
 
+// Tables lists the tables that the changes are of, in the order of their first one. It must not be changed. A table that
+// was altered in the transaction is there more than once.
+func (t *Transaction) Tables() []*Table { return t.tables }
+
 // Changes yields the changes in order.
 func (t *Transaction) Changes() iter.Seq[Change] {
 	return func(yield func(Change) bool) {

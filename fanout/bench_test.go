@@ -17,7 +17,7 @@ func (f *feed) audience(subscriptions, perClient int) []*fanout.Client {
 	var clients []*fanout.Client
 	for i := range subscriptions {
 		if i%perClient == 0 {
-			clients = append(clients, f.hub.Attach())
+			clients = append(clients, f.hub.Attach(nil))
 		}
 		subscribe(f.t, clients[len(clients)-1], "message", fmt.Sprintf(`{"col":"conversation_id","value":%d}`, i+1))
 	}
@@ -72,7 +72,7 @@ func BenchmarkDeliver(b *testing.B) {
 			f := newFeed(b, 1<<30, conversations())
 			var clients []*fanout.Client
 			for range receivers {
-				c := f.hub.Attach()
+				c := f.hub.Attach(nil)
 				subscribe(b, c, "message", in42)
 				clients = append(clients, c)
 			}

@@ -19,7 +19,7 @@ func TestNoPartOfATransaction(t *testing.T) {
 	done := make(chan struct{})
 	var coming sync.WaitGroup
 	for i := range clients {
-		client, counts := f.hub.Attach(), map[string]int{}
+		client, counts := f.hub.Attach(nil), map[string]int{}
 		heard[i] = counts
 		coming.Go(func() {
 			for ended := false; !ended; {
@@ -67,7 +67,7 @@ func TestNoPartOfATransaction(t *testing.T) {
 // A client that does not read is given up within its bound; the others get everything.
 func TestASlowClientGoesAlone(t *testing.T) {
 	f := newFeed(t, 10_000, conversations())
-	slow, quick := f.hub.Attach(), f.hub.Attach()
+	slow, quick := f.hub.Attach(nil), f.hub.Attach(nil)
 	subscribe(t, slow, "message", in42)
 	subscribe(t, quick, "message", in42)
 	taken(t, quick)
@@ -98,7 +98,7 @@ func TestASlowClientGoesAlone(t *testing.T) {
 // Next waits for what comes, from whichever goroutine.
 func TestNextWaits(t *testing.T) {
 	f := newFeed(t, 1<<20, conversations())
-	client := f.hub.Attach()
+	client := f.hub.Attach(nil)
 	subscribe(t, client, "message", in42)
 	taken(t, client)
 	got := make(chan int)

@@ -12,7 +12,7 @@ func TestAnExcludedColumnDoesNotShowInTheKey(t *testing.T) {
 	table := messages()
 	table.Columns[table.Column("secret")].Key = true
 	f := newFeed(t, 1<<20, conversations())
-	c := f.hub.Attach()
+	c := f.hub.Attach(nil)
 	subscribe(t, c, "message", `{"col":"conversation_id","value":7}`)
 	f.deliver(inserted(table, row(1, 7, 3, "Ready?", "hunter2")))
 	frames, _ := taken(t, c)
@@ -38,7 +38,7 @@ func TestAColumnThatMayBeAnExcludedOneRenamedEndsTheChannel(t *testing.T) {
 			channel := conversations()
 			channel.Columns = test.known
 			f := newFeed(t, 1<<20, channel)
-			c := f.hub.Attach()
+			c := f.hub.Attach(nil)
 			subscribe(t, c, "message", `{"col":"conversation_id","value":7}`)
 			f.deliver(inserted(table, row(1, 7, 3, "Ready?", "hunter2")))
 			want := protocol.Close(0)

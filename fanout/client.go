@@ -9,8 +9,9 @@ import (
 // Client is one connection's subscriptions and the frames that wait for it. Next belongs to one goroutine; the other
 // methods may be called from any.
 type Client struct {
-	hub   *Hub
-	queue *queue
+	hub    *Hub
+	viewer any
+	queue  *queue
 
 	// The rest belongs to the hub's lock.
 	subs     map[*topic]*subscription

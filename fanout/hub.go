@@ -87,9 +87,10 @@ func (h *Hub) Run(ctx context.Context) {
 	running.Wait()
 }
 
-// Attach adds a client. It stays until Detach.
-func (h *Hub) Attach() *Client {
-	c := &Client{hub: h, queue: newQueue(h.queueBytes), subs: map[*topic]*subscription{}}
+// Attach adds a client. It stays until Detach. viewer is who the client is, for those whom the hub asks what a client may
+// see; the hub does not look into it.
+func (h *Hub) Attach(viewer any) *Client {
+	c := &Client{hub: h, viewer: viewer, queue: newQueue(h.queueBytes), subs: map[*topic]*subscription{}}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.clients[c] = struct{}{}

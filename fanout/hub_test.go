@@ -120,7 +120,7 @@ func TestDeltas(t *testing.T) {
 			f := newFeed(t, 1<<20, conversations())
 			clients := map[string]*fanout.Client{}
 			for _, scope := range []string{in42, in43, by7} {
-				clients[scope] = f.hub.Attach()
+				clients[scope] = f.hub.Attach(nil)
 				subscribe(t, clients[scope], "message", scope)
 				if got, _ := taken(t, clients[scope]); !slices.Equal(got, []string{`{"type":"subscribed","channel":"message","scope":` + scope + `}`}) {
 					t.Fatalf("confirmed with %q", got)
@@ -140,7 +140,7 @@ func TestDeltas(t *testing.T) {
 func TestOneClientManyViewsOfARow(t *testing.T) {
 	inbox := fanout.Channel{Name: "inbox", Schema: "public", Table: "message", Scopes: conversations().Scopes[:1]}
 	f := newFeed(t, 1<<20, conversations(), inbox)
-	client := f.hub.Attach()
+	client := f.hub.Attach(nil)
 	subscribe(t, client, "message", in42)
 	subscribe(t, client, "message", by7)
 	subscribe(t, client, "inbox", in42)
@@ -163,7 +163,7 @@ func TestOneClientManyViewsOfARow(t *testing.T) {
 
 func TestSubscribingAgainDeliversOnce(t *testing.T) {
 	f := newFeed(t, 1<<20, conversations())
-	client := f.hub.Attach()
+	client := f.hub.Attach(nil)
 	for _, scope := range []string{in42, in42, `{"col":"conversation_id","value":"42"}`} {
 		subscribe(t, client, "message", scope)
 		want := []string{`{"type":"subscribed","channel":"message","scope":` + scope + `}`}
@@ -215,7 +215,7 @@ func TestViewsThatCannotGoOn(t *testing.T) {
 			f := newFeed(t, 1<<20, conversations(), fanout.Channel{
 				Name: "orders", Schema: "public", Table: "orders", Scopes: []fanout.Scope{{Column: "id", Type: fanout.Int8, TypeOID: int8OID}},
 			})
-			client, other, idle := f.hub.Attach(), f.hub.Attach(), f.hub.Attach()
+			client, other, idle := f.hub.Attach(nil), f.hub.Attach(nil), f.hub.Attach(nil)
 			subscribe(t, client, "message", in42)
 			subscribe(t, other, "orders", `{"col":"id","value":1}`)
 			f.deliver(inserted(full, row(9, 42, 7, "first", "s")))
@@ -234,7 +234,7 @@ func TestViewsThatCannotGoOn(t *testing.T) {
 
 			// Once the table is as it was, the channel works.
 			f.deliver(inserted(messages(), row(10, 99, 7, "last", "s")))
-			back := f.hub.Attach()
+			back := f.hub.Attach(nil)
 			subscribe(t, back, "message", in42)
 			f.deliver(inserted(full, row(11, 42, 7, "again", "s")))
 			if frames, code := taken(t, back); len(frames) != 2 || code != 0 {
@@ -249,7 +249,7 @@ func TestScopeInTheReplicaIdentityNeedsNoBeforeImage(t *testing.T) {
 	byID := conversations()
 	byID.Scopes = []fanout.Scope{{Column: "id", Type: fanout.Int8, TypeOID: int8OID}}
 	f := newFeed(t, 1<<20, byID)
-	client := f.hub.Attach()
+	client := f.hub.Attach(nil)
 	const one = `{"col":"id","value":1}`
 	subscribe(t, client, "message", one)
 	taken(t, client)
@@ -275,14 +275,14 @@ func TestTableSwapped(t *testing.T) {
 	old, now := inserted(aside, row(1, 99, 7, "x", "s")), inserted(fresh, row(2, 99, 7, "x", "s"))
 	for name, swap := range map[string][]cdc.Change{"the old one first": {old, now}, "the new one first": {now, old}} {
 		f := newFeed(t, 1<<20, conversations())
-		client := f.hub.Attach()
+		client := f.hub.Attach(nil)
 		subscribe(t, client, "message", in42)
 		f.deliver(inserted(messages(), row(3, 99, 7, "x", "s")))
 		f.deliver(swap...)
 		if _, code := taken(t, client); code != protocol.CloseServiceRestart {
 			t.Errorf("%s: close code %d, want 1012", name, code)
 		}
-		back := f.hub.Attach()
+		back := f.hub.Attach(nil)
 		subscribe(t, back, "message", in42)
 		f.deliver(inserted(fresh, row(4, 42, 7, "x", "s")), inserted(aside, row(5, 42, 7, "x", "s")))
 		if frames, code := taken(t, back); len(frames) != 2 || code != 0 {
@@ -293,7 +293,7 @@ func TestTableSwapped(t *testing.T) {
 
 func TestReset(t *testing.T) {
 	f := newFeed(t, 1<<20, conversations())
-	client, idle := f.hub.Attach(), f.hub.Attach()
+	client, idle := f.hub.Attach(nil), f.hub.Attach(nil)
 	subscribe(t, client, "message", in42)
 	f.hub.Reset(cdc.ResetSlotLost)
 	if frames, code := taken(t, client); len(frames) != 1 || code != protocol.CloseServiceRestart {
@@ -311,7 +311,7 @@ func TestAClientThatHasToGoGetsNoSubscriptions(t *testing.T) {
 		"detached": func(c *fanout.Client) { c.Detach(); c.Detach() },
 	} {
 		f := newFeed(t, 1<<20, conversations())
-		client := f.hub.Attach()
+		client := f.hub.Attach(nil)
 		subscribe(t, client, "message", in42)
 		end(client)
 		before := client.Subscriptions()
@@ -334,7 +334,7 @@ func TestFramesAreShared(t *testing.T) {
 	frames := map[string][]*byte{}
 	clients := map[*fanout.Client]string{}
 	for _, scope := range []string{in42, in42, in42, `{"col":"conversation_id","value":"42"}`} {
-		c := f.hub.Attach()
+		c := f.hub.Attach(nil)
 		subscribe(t, c, "message", scope)
 		taken(t, c)
 		clients[c] = scope

@@ -25,7 +25,7 @@ func TestIndexAgainstAMap(t *testing.T) {
 			channel, column string
 			value           int
 		}
-		clients := []*Client{h.Attach(), h.Attach(), h.Attach()}
+		clients := []*Client{h.Attach(nil), h.Attach(nil), h.Attach(nil)}
 		naive := map[*Client]map[place]string{} // to the spelling
 		draw := func(r *rapid.T) (*Client, place, protocol.Scope) {
 			at := rapid.SampledFrom([]place{{"message", "conversation_id", 0}, {"message", "author_id", 0}, {"orders", "id", 0}}).Draw(r, "column")
@@ -56,7 +56,7 @@ func TestIndexAgainstAMap(t *testing.T) {
 				i := rapid.IntRange(0, len(clients)-1).Draw(r, "client")
 				clients[i].Detach()
 				delete(naive, clients[i])
-				clients[i] = h.Attach()
+				clients[i] = h.Attach(nil)
 			},
 			"": func(r *rapid.T) {
 				want := map[string]map[*Client]bool{} // subscribers by place and spelling

@@ -29,7 +29,7 @@ func TestNewHubRefusesChannels(t *testing.T) {
 
 func TestWhatAClientMayNotName(t *testing.T) {
 	f := newFeed(t, 1<<20, conversations())
-	client := f.hub.Attach()
+	client := f.hub.Attach(nil)
 	for _, tc := range []struct {
 		channel, scope string
 		want           protocol.Code

@@ -226,7 +226,7 @@ type viewer struct {
 }
 
 func (s *site) view(conversation string) *viewer {
-	v := &viewer{t: s.t, client: s.hub.Attach(), rows: map[string]string{}}
+	v := &viewer{t: s.t, client: s.hub.Attach(nil), rows: map[string]string{}}
 	v.scope = protocol.Scope{Col: "conversation_id", Value: []byte(conversation), Raw: fmt.Appendf(nil, `{"col":"conversation_id","value":%s}`, conversation)}
 	if err := v.client.Subscribe("message", v.scope); err != nil {
 		s.t.Fatal(err)

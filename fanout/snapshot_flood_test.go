@@ -26,7 +26,7 @@ func TestSubscriptionsThatComeAndGoLeaveNoReadings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, other := h.Attach(), h.Attach()
+	client, other := h.Attach(nil), h.Attach(nil)
 	scope := func(v int) protocol.Scope {
 		value := fmt.Appendf(nil, "%d", v)
 		return protocol.Scope{Col: "conversation_id", Value: value, Raw: fmt.Appendf(nil, `{"col":"conversation_id","value":%d}`, v)}
@@ -68,7 +68,7 @@ func TestAlteredTableEndsThoseWhoWait(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := h.Attach()
+	client := h.Attach(nil)
 	err = client.Subscribe("message", protocol.Scope{Col: "conversation_id", Value: []byte("1"), Raw: []byte(`{"col":"conversation_id","value":1}`)})
 	if err != nil {
 		t.Fatal(err)

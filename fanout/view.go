@@ -33,16 +33,11 @@ func (h *Hub) route(tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 		}
 		was, now := index.find(m.was), index.find(m.now)
 		if was == now {
-			if now == nil {
-				continue // nobody looks: whether the key changed need not be found out
-			}
-			if !c.KeyChanged() {
-				d.send(now, protocol.AfterUpdate)
-				continue
-			}
+			d.send(was, true, true)
+			continue
 		}
-		d.send(was, protocol.AfterDelete)
-		d.send(now, protocol.AfterInsert)
+		d.send(was, true, false)
+		d.send(now, false, true)
 	}
 	return true
 }
@@ -55,24 +50,31 @@ func (h *Hub) routeTo(s *subscription, b *binding, c *cdc.Change) {
 			continue
 		}
 		m, _ := b.move(c, i)
-		was, now := m.was.State == cdc.Text && string(m.was.Text) == t.value, m.now.State == cdc.Text && string(m.now.Text) == t.value
 		d := delta{hub: h, binding: b, change: c}
-		if was && now && !c.KeyChanged() {
-			h.give(s, d.frame(s.group, protocol.AfterUpdate))
-			return
-		}
-		if was {
-			h.give(s, d.frame(s.group, protocol.AfterDelete))
-		}
-		if now {
-			h.give(s, d.frame(s.group, protocol.AfterInsert))
+		for _, kind := range d.kinds(is(m.was, t.value), is(m.now, t.value)) {
+			h.give(s, d.frame(s.group, kind))
 		}
 	}
 }
 
+// kinds says how a view is told of the change, given whether the row was in it before and is after. A row whose primary key
+// changed leaves as one row and enters as another, also where it stays.
+func (d *delta) kinds(before, after bool) []protocol.EventType {
+	switch {
+	case before && after && !d.change.KeyChanged():
+		return []protocol.EventType{protocol.AfterUpdate}
+	case before && after:
+		return []protocol.EventType{protocol.AfterDelete, protocol.AfterInsert}
+	case before:
+		return []protocol.EventType{protocol.AfterDelete}
+	case after:
+		return []protocol.EventType{protocol.AfterInsert}
+	}
+	return nil
+}
+
 // move is a row's way through the views of one scope column. A value that is not Text is in none: NULL, and the
-// missing image of an insert or delete. A row whose primary key changed leaves as one row and enters as another, also
-// where it stays.
+// missing image of an insert or delete.
 type move struct{ was, now cdc.Value }
 
 // move returns false where the row's old place is not known: somebody has weakened the replica identity under us.
@@ -94,6 +96,8 @@ func (b *binding) move(c *cdc.Change, scope int) (move, bool) {
 	return m, true
 }
 
+func is(v cdc.Value, text string) bool { return v.State == cdc.Text && string(v.Text) == text }
+
 // before returns the value that the column had, and whether that is known at all. An update without a before image left
 // the replica identity alone, so the columns of that are as they were.
 func (b *binding) before(c *cdc.Change, at int) (cdc.Value, bool) {
@@ -105,32 +109,35 @@ func (b *binding) before(c *cdc.Change, at int) (cdc.Value, bool) {
 	return v, v.State != cdc.Absent
 }
 
-// send puts an event of the change into the queues of a topic's subscribers, but for those whose snapshot showed it. The
-// event is encoded once for all topics, the frame once for all who wrote the scope alike.
-func (d *delta) send(t *topic, kind protocol.EventType) {
+// send tells a topic's subscribers of the change, but for those whose snapshot showed it. before and after say whether the
+// row was in the topic's views and is. An event is encoded once for all topics, a frame once for all who wrote the scope
+// alike.
+func (d *delta) send(t *topic, before, after bool) {
 	if t == nil {
-		return
+		return // nobody looks: whether the key changed need not be found out
 	}
-	for _, g := range t.groups {
-		if len(g.subs) == 0 {
-			continue
-		}
-		if d.hub.gather(g, d.event(kind)) {
-			continue
-		}
-		frame := d.frame(g, kind)
-		for _, s := range g.subs {
-			if s.seen != nil {
-				hidden, passed := s.seen.hides(d.tx)
-				if hidden {
-					continue
-				}
-				if passed {
-					s.passed()
-				}
+	for _, kind := range d.kinds(before, after) {
+		for _, g := range t.groups {
+			if len(g.subs) > 0 && !d.hub.gather(g, d.event(kind)) {
+				d.sendGroup(g, kind)
 			}
-			d.hub.give(s, frame)
 		}
+	}
+}
+
+func (d *delta) sendGroup(g *group, kind protocol.EventType) {
+	frame := d.frame(g, kind)
+	for _, s := range g.subs {
+		if s.seen != nil {
+			hidden, passed := s.seen.hides(d.tx)
+			if hidden {
+				continue
+			}
+			if passed {
+				s.passed()
+			}
+		}
+		d.hub.give(s, frame)
 	}
 }
 

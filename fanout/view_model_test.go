@@ -72,7 +72,7 @@ func newWorld(t *testing.T) *world {
 }
 
 func (w *world) arrive() {
-	w.clients = append(w.clients, &believer{client: w.hub.Attach(), views: map[scopeKey]*belief{}})
+	w.clients = append(w.clients, &believer{client: w.hub.Attach(nil), views: map[scopeKey]*belief{}})
 }
 
 func (m modelRow) image(id int) cdc.Row {

@@ -95,7 +95,7 @@ func TestDrainIsSpread(t *testing.T) {
 			var ends []time.Duration
 			for range connections {
 				full, why := g.enter()
-				s := &session{gateway: g, client: hub.Attach()}
+				s := &session{gateway: g, client: hub.Attach(nil)}
 				if why != "" || g.add(s, full) {
 					t.Fatal("refused")
 				}

@@ -88,7 +88,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.options.Log.Debug("no upgrade", zap.Error(err))
 		return
 	}
-	s := &session{gateway: g, socket: socket, client: g.options.Hub.Attach(), principal: principal}
+	s := &session{gateway: g, socket: socket, client: g.options.Hub.Attach(principal), principal: principal}
 	defer s.client.Detach()
 	draining := g.add(s, full)
 	defer g.remove(s)

@@ -125,7 +125,7 @@ func TestScrapeWhileWorking(t *testing.T) {
 		working.Go(func() {
 			scope := protocol.Scope{Col: "conversation_id", Value: []byte("42"), Raw: []byte(`{"col":"conversation_id","value":42}`)}
 			for range 200 {
-				client := hub.Attach()
+				client := hub.Attach(nil)
 				if err := client.Subscribe("message", scope); err != nil {
 					t.Error(err)
 				}

@@ -12,8 +12,8 @@ import (
 type Row interface {
 	// Value returns the value of a column, and false where the row has no such column or its value is not known. It is
 	// nil for NULL, an int64 for the integer types, a float64 for real, double precision and numeric, a bool, a []any for
-	// arrays, what encoding/json makes of a json or jsonb, and a string for everything else: a timestamp is its ISO 8601
-	// text. It is called at most once for each column that an expression names, and only if it comes to that.
+	// arrays, what encoding/json makes of a json or jsonb, a map[string]any for composites, and a string for everything
+	// else: a timestamp is its ISO 8601 text. It is called at most once for each column that an expression names, and only if it comes to that.
 	Value(column string) (any, bool)
 }
 

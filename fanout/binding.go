@@ -10,11 +10,12 @@ import (
 // binding joins a channel to a table's shape: where its columns are and how they are written. A table that is altered
 // gets another shape, and so other bindings.
 type binding struct {
-	channel *channel
-	scopes  []int // by channel.scopes: the position of the column
-	columns []boundColumn
-	schema  string
-	table   string
+	channel  *channel
+	scopes   []int // by channel.scopes: the position of the column
+	filtered []int // by channel.FilterColumns
+	columns  []boundColumn
+	schema   string
+	table    string
 }
 
 // boundColumn is a column as it is written into events.
@@ -26,9 +27,9 @@ type boundColumn struct {
 	hidden   bool
 }
 
-// bind returns false where a scope column is gone or has another type than the channel was made for, or where a column
+// bind returns false where a column that scopes or the filter look at is gone or has another type than the channel was made for, or where a column
 // that is to be hidden may have another name now.
-func (c *channel) bind(t *cdc.Table) (*binding, bool) {
+func (c *channel) bind(t *cdc.Table) (_ *binding, ok bool) {
 	if c.unmasks(t) {
 		return nil, false
 	}
@@ -40,7 +41,20 @@ func (c *channel) bind(t *cdc.Table) (*binding, bool) {
 		}
 		b.scopes = append(b.scopes, at)
 	}
-	return b, true
+	b.filtered, ok = c.filtered(t)
+	return b, ok
+}
+
+// filtered returns where the columns are that the filter looks at, and false where one is gone or has another type.
+func (c *channel) filtered(t *cdc.Table) (positions []int, ok bool) {
+	for _, f := range c.FilterColumns {
+		at := t.Column(f.Column)
+		if at < 0 || t.Columns[at].TypeOID != f.TypeOID {
+			return nil, false
+		}
+		positions = append(positions, at)
+	}
+	return positions, true
 }
 
 // unmasks tells whether a column that is to be hidden is gone and another one is there that the channel was not made for:

@@ -15,6 +15,7 @@ type Client struct {
 
 	// The rest belongs to the hub's lock.
 	subs     map[*topic]*subscription
+	answers  answers
 	touched  bool // has frames of the transaction at hand
 	detached bool
 }

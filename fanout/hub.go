@@ -38,6 +38,7 @@ type Hub struct {
 	batches  []*group  // that have one, or had
 	batchDue time.Time // when sendBatches looks again; zero while there is none
 
+	judged        uint64 // changes that a filter was asked about
 	subscriptions int
 	events        uint64
 	frames        uint64
@@ -64,7 +65,7 @@ const maxUnseen = 64 << 20
 
 // NewHub makes a hub. Where channels have snapshots or batches, Run has to run.
 func NewHub(o Options) (*Hub, error) {
-	registry, err := newRegistry(o.Channels)
+	registry, err := newRegistry(o.Channels, o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -300,13 +301,21 @@ type Stats struct {
 	Events        uint64 // made of changes since the start; each went to at least one subscription
 	Frames        uint64 // with changes, put into queues since the start
 	QueueBytes    int    // waiting in all queues; a frame that is shared counts once for each
+	// FilterFailures counts, by channel, how often a filter had no answer for a row and a client, so that the row was not
+	// shown. Channels without a filter are not in it.
+	FilterFailures map[string]uint64
 }
 
 // Stats may be called from any goroutine. It looks at every client.
 func (h *Hub) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := Stats{Clients: len(h.clients), Subscriptions: h.subscriptions, Events: h.events, Frames: h.frames}
+	s := Stats{Clients: len(h.clients), Subscriptions: h.subscriptions, Events: h.events, Frames: h.frames, FilterFailures: map[string]uint64{}}
+	for name, ch := range h.registry.byName {
+		if ch.filter != nil {
+			s.FilterFailures[name] = ch.filter.failures.count.Load()
+		}
+	}
 	for c := range h.clients {
 		s.QueueBytes += c.queue.size()
 	}

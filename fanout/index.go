@@ -9,6 +9,7 @@ import "github.com/reactive-gw/reactive-gw/cdc"
 type channel struct {
 	Channel
 	scopes []scopeIndex
+	filter *filter // nil where every client sees every row
 	// table is the OID of the table that the channel's views are of, 0 while that is not known.
 	table uint32
 	// broken: the table was altered so that bind refuses it, and no change can be routed any more.
@@ -57,6 +58,10 @@ const awaiting = -1
 // waits tells whether the subscription gets no changes yet, for want of its snapshot.
 func (s *subscription) waits() bool { return s.at == awaiting }
 
+func (c *channel) batchesApart() bool {
+	return c.BatchEvery > 0 && c.filter != nil && c.filter.PerClient()
+}
+
 func (c *channel) scope(column string) *scopeIndex {
 	for i := range c.scopes {
 		if c.scopes[i].Column == column {
@@ -83,10 +88,14 @@ func (c *channel) topic(s *scopeIndex, value string) *topic {
 	return t
 }
 
+// group returns the group for a new subscription. Where the events that a batch gathers are not the same for every client,
+// it is a new one, and stays the client's own.
 func (t *topic) group(echo []byte) *group {
-	for _, g := range t.groups {
-		if g.echo == string(echo) {
-			return g
+	if !t.channel.batchesApart() {
+		for _, g := range t.groups {
+			if g.echo == string(echo) {
+				return g
+			}
 		}
 	}
 	g := &group{topic: t, echo: string(echo)}

@@ -3,6 +3,8 @@ package fanout
 import (
 	"fmt"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // Channel is a table that clients may subscribe to.
@@ -16,6 +18,10 @@ type Channel struct {
 	// Columns names the table's columns when the channel was made. It matters where Exclude names any: when one of those
 	// is missing from the stream beside a column that is not listed here, it may have been renamed, and the channel ends.
 	Columns []string
+	// Filter decides which rows of the channel a client sees; nil is all. Excluded columns count for it too.
+	Filter RowFilter
+	// FilterColumns are what Filter looks at. When one of them is gone or of another type, the channel ends.
+	FilterColumns []FilterColumn
 	// Snapshot makes new subscribers get the rows that are there; nil for none.
 	Snapshot *SnapshotOptions
 	// BatchEvery is how long events may wait to go out with others in one frame; 0 sends each at once.
@@ -40,7 +46,7 @@ type registry struct {
 }
 
 // newRegistry refuses two channels of one name and a channel without scopes. A table may have several channels.
-func newRegistry(channels []Channel) (*registry, error) {
+func newRegistry(channels []Channel, log *zap.Logger) (*registry, error) {
 	r := &registry{byName: map[string]*channel{}, byTable: map[tableKey][]*channel{}}
 	for _, def := range channels {
 		if r.byName[def.Name] != nil {
@@ -50,6 +56,9 @@ func newRegistry(channels []Channel) (*registry, error) {
 			return nil, fmt.Errorf("channel %q has no scope", def.Name)
 		}
 		ch := &channel{Channel: def}
+		if def.Filter != nil {
+			ch.filter = newFilter(&ch.Channel, log)
+		}
 		for _, s := range def.Scopes {
 			ch.scopes = append(ch.scopes, scopeIndex{Scope: s, topics: map[string]*topic{}})
 		}

@@ -152,9 +152,13 @@ func (h *Hub) read(ctx context.Context, r *reading) {
 	for h.start(r) {
 		ch, index := r.topic.channel, r.topic.index
 		snapshot, err := h.snapshots.Snapshot(ctx, View{
-			Schema: ch.Schema, Table: ch.Table, Column: index.Column, Value: r.topic.value, Exclude: ch.Exclude, SnapshotOptions: *ch.Snapshot,
+			Schema: ch.Schema, Table: ch.Table, Column: index.Column, Value: r.topic.value, Exclude: ch.unread(), SnapshotOptions: *ch.Snapshot,
 		})
-		if h.finish(r, snapshot, err) {
+		var rows *shownRows
+		if err == nil {
+			rows, err = ch.show(snapshot, h.waiting(r))
+		}
+		if h.finish(r, snapshot, rows, err) {
 			return
 		}
 		select {
@@ -178,7 +182,7 @@ func (h *Hub) start(r *reading) bool {
 }
 
 // finish completes the subscriptions that wait, or returns false when the snapshot is too old to be completed.
-func (h *Hub) finish(r *reading, snapshot *cdc.Snapshot, err error) bool {
+func (h *Hub) finish(r *reading, snapshot *cdc.Snapshot, rows *shownRows, err error) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
@@ -202,22 +206,38 @@ func (h *Hub) finish(r *reading, snapshot *cdc.Snapshot, err error) bool {
 	}
 	if len(r.waiting) > 0 {
 		delete(h.readings, r.topic)
-		h.complete(r, snapshot)
+		h.complete(r, snapshot, rows)
 	}
 	return true
 }
 
+// waiting lists the clients that wait for a reading.
+func (h *Hub) waiting(r *reading) []*Client {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	clients := make([]*Client, 0, len(r.waiting))
+	for s := range r.waiting {
+		clients = append(clients, s.client)
+	}
+	return clients
+}
+
 // complete sends the snapshot to each subscription that waits, then what the stream had brought and the snapshot
-// does not show, and lets the subscription go live.
-func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot) {
-	rows := h.encodeRows(r.topic.channel, snapshot)
-	frames := map[*group][]byte{}
+// does not show, and lets the subscription go live. A client that has come while the rows were filtered for the others
+// waits for the next snapshot.
+func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot, rows *shownRows) {
+	frames := map[shownTo][]byte{}
 	visibility := snapshot.Visibility // alone: the rows are not to live as long as the subscriptions
 	for s := range r.waiting {
-		frame := frames[s.group]
+		to, ok := rows.to(s)
+		if !ok {
+			h.await(s)
+			continue
+		}
+		frame := frames[to]
 		if frame == nil {
-			frame = protocol.AppendSnapshot(nil, r.topic.channel.Name, []byte(s.group.echo), rows)
-			frames[s.group] = frame
+			frame = protocol.AppendSnapshot(nil, r.topic.channel.Name, []byte(to.echo), rows.seenBy(to))
+			frames[to] = frame
 		}
 		h.push(s.client, frame)
 		h.release(s.group)
@@ -240,16 +260,6 @@ func (h *Hub) catchUp(s *subscription, v *cdc.Visibility) {
 			}
 		}
 	}
-}
-
-// encodeRows encodes a snapshot's rows as events would show them.
-func (h *Hub) encodeRows(ch *channel, snapshot *cdc.Snapshot) [][]byte {
-	b := newBinding(ch, snapshot.Table)
-	rows := make([][]byte, len(snapshot.Rows))
-	for i, row := range snapshot.Rows {
-		rows[i] = b.appendRow(nil, row)
-	}
-	return rows
 }
 
 // watchVisibility keeps unseen short.

@@ -7,11 +7,14 @@ import (
 
 // delta holds the events of one change for one channel, each encoded when the first view needs it.
 type delta struct {
-	hub                    *Hub
-	tx                     *cdc.Transaction
-	binding                *binding
-	change                 *cdc.Change
-	insert, update, delete []byte
+	hub     *Hub
+	tx      *cdc.Transaction
+	binding *binding
+	change  *cdc.Change
+	events  byKind
+	// was and now are what the channel's filter says of the change; nil until it is asked, and where there is none.
+	was, now *opinion
+	rekeyed  answer // whether the row's primary key changed
 }
 
 // route turns a change into the deltas of the views that it touches: those of the scope values that the row had before
@@ -19,6 +22,9 @@ type delta struct {
 // views have to begin anew.
 func (h *Hub) route(tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 	if c.Op == cdc.Truncate {
+		return false
+	}
+	if !b.judgeable(c) {
 		return false
 	}
 	d := delta{hub: h, tx: tx, binding: b, change: c}
@@ -51,26 +57,64 @@ func (h *Hub) routeTo(s *subscription, b *binding, c *cdc.Change) {
 		}
 		m, _ := b.move(c, i)
 		d := delta{hub: h, binding: b, change: c}
-		for _, kind := range d.kinds(is(m.was, t.value), is(m.now, t.value)) {
+		kinds, n := d.kinds(d.visible(s.client, is(m.was, t.value), is(m.now, t.value)))
+		for _, kind := range kinds[:n] {
 			h.give(s, d.frame(s.group, kind))
 		}
 	}
 }
 
-// kinds says how a view is told of the change, given whether the row was in it before and is after. A row whose primary key
-// changed leaves as one row and enters as another, also where it stays.
-func (d *delta) kinds(before, after bool) []protocol.EventType {
+// kinds says how a view is told of the change, by n events at most two, given whether the row was in it before and is
+// after. A row whose primary key changed leaves as one row and enters as another, also where it stays.
+func (d *delta) kinds(before, after bool) (kinds [2]protocol.EventType, n int) {
 	switch {
-	case before && after && !d.change.KeyChanged():
-		return []protocol.EventType{protocol.AfterUpdate}
+	case before && after && d.keyChanged():
+		return [2]protocol.EventType{protocol.AfterDelete, protocol.AfterInsert}, 2
 	case before && after:
-		return []protocol.EventType{protocol.AfterDelete, protocol.AfterInsert}
+		kinds[0] = protocol.AfterUpdate
 	case before:
-		return []protocol.EventType{protocol.AfterDelete}
+		kinds[0] = protocol.AfterDelete
 	case after:
-		return []protocol.EventType{protocol.AfterInsert}
+		kinds[0] = protocol.AfterInsert
+	default:
+		return kinds, 0
 	}
-	return nil
+	return kinds, 1
+}
+
+func (d *delta) keyChanged() bool {
+	if d.rekeyed == unasked {
+		d.rekeyed = no
+		if d.change.KeyChanged() {
+			d.rekeyed = yes
+		}
+	}
+	return d.rekeyed == yes
+}
+
+// judge asks the channel's filter, if there is one, when the first view is there that the row was or is in.
+func (d *delta) judge() (filtered bool) {
+	f := d.binding.channel.filter
+	if f != nil && d.now == nil {
+		d.hub.judged++
+		d.was, d.now = f.judge(d.binding, d.change)
+	}
+	return f != nil
+}
+
+// visible narrows before and after, whether the row was in a view and is, to what the client may see.
+func (d *delta) visible(c *Client, before, after bool) (bool, bool) {
+	if !d.judge() {
+		return before, after
+	}
+	if c.answers.judged != d.hub.judged {
+		c.answers = answers{judged: d.hub.judged}
+	}
+	was, now := &c.answers.was, &c.answers.now
+	if d.was == d.now {
+		was = now
+	}
+	return before && was.allows(d.was, c.viewer), after && now.allows(d.now, c.viewer)
 }
 
 // move is a row's way through the views of one scope column. A value that is not Text is in none: NULL, and the
@@ -114,9 +158,17 @@ func (b *binding) before(c *cdc.Change, at int) (cdc.Value, bool) {
 // alike.
 func (d *delta) send(t *topic, before, after bool) {
 	if t == nil {
-		return // nobody looks: whether the key changed need not be found out
+		return // nobody looks: neither the filter nor whether the key changed need be asked
 	}
-	for _, kind := range d.kinds(before, after) {
+	if d.judge() {
+		if before && !d.was.shared || after && !d.now.shared {
+			d.sendEach(t, before, after)
+			return
+		}
+		before, after = before && d.was.allowed, after && d.now.allowed
+	}
+	kinds, n := d.kinds(before, after)
+	for _, kind := range kinds[:n] {
 		for _, g := range t.groups {
 			if len(g.subs) > 0 && !d.hub.gather(g, d.event(kind)) {
 				d.sendGroup(g, kind)
@@ -128,17 +180,45 @@ func (d *delta) send(t *topic, before, after bool) {
 func (d *delta) sendGroup(g *group, kind protocol.EventType) {
 	frame := d.frame(g, kind)
 	for _, s := range g.subs {
-		if s.seen != nil {
-			hidden, passed := s.seen.hides(d.tx)
-			if hidden {
+		if !d.hidden(s) {
+			d.hub.give(s, frame)
+		}
+	}
+}
+
+// sendEach is send where the filter has to be asked about each client. Then a group that batches is one client's alone.
+func (d *delta) sendEach(t *topic, before, after bool) {
+	for _, g := range t.groups {
+		var frames byKind
+		for _, s := range g.subs {
+			if d.hidden(s) {
 				continue
 			}
-			if passed {
-				s.passed()
+			kinds, n := d.kinds(d.visible(s.client, before, after))
+			for _, kind := range kinds[:n] {
+				if d.hub.gather(g, d.event(kind)) {
+					continue
+				}
+				frame := frames.of(kind)
+				if *frame == nil {
+					*frame = d.frame(g, kind)
+				}
+				d.hub.give(s, *frame)
 			}
 		}
-		d.hub.give(s, frame)
 	}
+}
+
+// hidden tells whether the subscription's snapshot showed the change.
+func (d *delta) hidden(s *subscription) bool {
+	if s.seen == nil {
+		return false
+	}
+	hidden, passed := s.seen.hides(d.tx)
+	if passed {
+		s.passed()
+	}
+	return hidden
 }
 
 // give queues a frame with changes.
@@ -158,18 +238,23 @@ func (d *delta) frame(g *group, kind protocol.EventType) []byte {
 }
 
 func (d *delta) event(kind protocol.EventType) []byte {
-	var slot *[]byte
-	switch kind {
-	case protocol.AfterInsert:
-		slot = &d.insert
-	case protocol.AfterUpdate:
-		slot = &d.update
-	case protocol.AfterDelete:
-		slot = &d.delete
-	}
+	slot := d.events.of(kind)
 	if *slot == nil {
 		*slot = d.hub.encoder.event(d.binding, kind, d.change)
 		d.hub.events++
 	}
 	return *slot
+}
+
+// byKind is one text for each kind of event, nil until it is made.
+type byKind struct{ insert, update, delete []byte }
+
+func (b *byKind) of(kind protocol.EventType) *[]byte {
+	switch kind {
+	case protocol.AfterInsert:
+		return &b.insert
+	case protocol.AfterUpdate:
+		return &b.update
+	}
+	return &b.delete
 }

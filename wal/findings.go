@@ -35,7 +35,7 @@ type Wanted struct {
 	Tables            []WantedTable
 }
 
-// WantedTable is a table with the columns that its scopes look at.
+// WantedTable is a table with the columns whose old values have to be known: those that scopes and filters look at.
 type WantedTable struct {
 	*TableInfo
 	Scopes []string
@@ -209,11 +209,11 @@ func (j *judge) identity(t WantedTable, check string, needed []string) {
 			continue
 		case forbids != "" && !l.Covers(needed):
 			j.add(check, Fail, allow+", or give it a unique index over "+strings.Join(needed, ", ")+" as REPLICA IDENTITY",
-				"the before images of %s leave out the columns that scopes look at, and REPLICA IDENTITY FULL is not possible: %s", l.TableName, forbids)
+				"the before images of %s leave out columns that scopes or filterRow look at, and REPLICA IDENTITY FULL is not possible: %s", l.TableName, forbids)
 		case forbids != "":
 			j.add(check, Warn, allow, "the before images of %s hold only its identity: an update lists every other column as changed", l.TableName)
 		case !l.Covers(needed):
-			j.add(check, Mendable, sql, "the before images of %s leave out the columns that scopes look at: a row that moves or is deleted would stay on the clients", l.TableName)
+			j.add(check, Mendable, sql, "the before images of %s leave out columns that scopes or filterRow look at: a row that moves or is deleted would stay on the clients", l.TableName)
 		case l.Identity == 'd':
 			j.add(check, Mendable, sql, "the before images of %s hold only the key: which columns an update changed would not be known", l.TableName)
 		case t.Partitioned:
@@ -224,7 +224,7 @@ func (j *judge) identity(t WantedTable, check string, needed []string) {
 		full = false
 	}
 	if full {
-		j.add(check, Good, "", "REPLICA IDENTITY FULL, scopes %s", strings.Join(t.Scopes, ", "))
+		j.add(check, Good, "", "REPLICA IDENTITY FULL, for %s", strings.Join(t.Scopes, ", "))
 	}
 }
 

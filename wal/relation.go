@@ -155,7 +155,7 @@ func (r *relation) images(old OldTuple, before, after cdc.Row) (cdc.Row, cdc.Row
 			return nil, nil, err
 		}
 	}
-	if old == OldFull && hasAbsent(after) {
+	if old != OldNone && hasAbsent(after) {
 		r.values = r.values[:0]
 		for i, v := range after.Values() {
 			if v.State == cdc.Absent {

@@ -8,13 +8,16 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"go.uber.org/zap"
 
+	"github.com/reactive-gw/reactive-gw/auth"
 	"github.com/reactive-gw/reactive-gw/fanout"
 	"github.com/reactive-gw/reactive-gw/internal/config"
 	"github.com/reactive-gw/reactive-gw/wal"
+	"github.com/reactive-gw/reactive-gw/wal/values"
 )
 
 // served is what the configuration means in this database.
 type served struct {
+	types    *values.Catalog
 	channels []fanout.Channel
 	wanted   []wal.WantedTable
 }
@@ -22,10 +25,11 @@ type served struct {
 // resolve looks the configured tables and columns up in the catalog. What is not there is a *config.Error with the place
 // in the file.
 func resolve(cfg *config.Config, facts *wal.Facts, log *zap.Logger) (*served, error) {
+	types := values.NewCatalog(values.Options{BigintAsString: cfg.BigintAs == config.BigintAsString})
 	if cfg.Reactive == nil {
-		return everyTable(facts, log), nil
+		return everyTable(facts, types, log), nil
 	}
-	r := &resolver{cfg: cfg, facts: facts, served: &served{}}
+	r := &resolver{cfg: cfg, facts: facts, served: &served{types: types}}
 	for i := range cfg.Reactive {
 		r.entry(i)
 	}
@@ -37,8 +41,8 @@ func resolve(cfg *config.Config, facts *wal.Facts, log *zap.Logger) (*served, er
 
 // everyTable is what an absent reactive section stands for: each table of the publication, by its foreign-key and
 // primary-key columns, under its own name, or with its schema where two tables share one.
-func everyTable(facts *wal.Facts, log *zap.Logger) *served {
-	s := &served{}
+func everyTable(facts *wal.Facts, types *values.Catalog, log *zap.Logger) *served {
+	s := &served{types: types}
 	tables := facts.Candidates()
 	named := map[string]int{}
 	for _, t := range tables {
@@ -69,6 +73,9 @@ func (s *served) add(ch fanout.Channel, t *wal.TableInfo) {
 	var columns []string
 	for _, scope := range ch.Scopes {
 		columns = append(columns, scope.Column)
+	}
+	for _, filtered := range ch.FilterColumns {
+		columns = append(columns, filtered.Column)
 	}
 	for i := range s.wanted {
 		if s.wanted[i].TableName == t.TableName {
@@ -150,10 +157,35 @@ func (r *resolver) entry(i int) {
 			r.problem(place, "leave it in: clients tell rows apart by it", "column %s is part of the primary key", name)
 		}
 	}
+	filter, filterColumns := r.filter(entry, t, path)
 	r.served.add(fanout.Channel{
 		Name: entry.Channel, Schema: t.Schema, Table: t.Name, Scopes: scopes, Exclude: entry.Columns.Exclude, Columns: columnNames(t),
+		Filter: filter, FilterColumns: filterColumns,
 		Snapshot: r.snapshot(entry, t, path), BatchEvery: entry.Batch,
 	}, t)
+}
+
+// filter is nil where every client sees every row.
+func (r *resolver) filter(entry config.Reactive, t *wal.TableInfo, path string) (fanout.RowFilter, []fanout.FilterColumn) {
+	if entry.FilterRow == "" {
+		return nil, nil
+	}
+	place := path + ".filterRow"
+	filter, err := auth.NewFilter(entry.FilterRow)
+	if err != nil {
+		r.problem(place, `write a CEL expression that comes to a bool, such as "!row.private || row.author_id == ctx.sub"`, "%v", err)
+		return nil, nil
+	}
+	var columns []fanout.FilterColumn
+	for _, name := range filter.Columns() {
+		column := t.Column(name)
+		if column == nil {
+			r.problem(place, insteadOf(name, columnNames(t)), "table %s has no column %s", t, name)
+			continue
+		}
+		columns = append(columns, fanout.FilterColumn{Column: name, TypeOID: column.TypeOID})
+	}
+	return rowFilter{filter, r.served.types}, columns
 }
 
 func (r *resolver) snapshot(entry config.Reactive, t *wal.TableInfo, path string) *fanout.SnapshotOptions {

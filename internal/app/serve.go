@@ -20,7 +20,6 @@ import (
 	"github.com/reactive-gw/reactive-gw/internal/config"
 	"github.com/reactive-gw/reactive-gw/internal/metrics"
 	"github.com/reactive-gw/reactive-gw/wal"
-	"github.com/reactive-gw/reactive-gw/wal/values"
 )
 
 const (
@@ -228,11 +227,10 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	}
 	p = &parts{access: access}
 	p.retained.Store(-1)
-	types := values.NewCatalog(values.Options{BigintAsString: s.cfg.BigintAs == config.BigintAsString})
 	p.hub, err = fanout.NewHub(fanout.Options{
 		Channels: tables.channels, QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"),
 		Snapshots: snapshots{&wal.Snapshotter{
-			Pool: s.snapshotPool, Publication: s.cfg.Publication, Version: facts.Version, Types: types, MaxBytes: s.cfg.QueueBytes / 2,
+			Pool: s.snapshotPool, Publication: s.cfg.Publication, Version: facts.Version, Types: tables.types, MaxBytes: s.cfg.QueueBytes / 2,
 		}},
 	})
 	if err != nil {
@@ -240,7 +238,7 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	}
 	tracker := &cdc.Tracker{}
 	checkpoints := &wal.Checkpoints{Pool: s.database.Pool, Slot: s.cfg.Slot}
-	p.source = wal.NewSource(s.database, s.cfg.DatabaseURL.Reveal(), want, tracker, checkpoints, types)
+	p.source = wal.NewSource(s.database, s.cfg.DatabaseURL.Reveal(), want, tracker, checkpoints, tables.types)
 	p.pipeline = &cdc.Pipeline{
 		Source: p.source, Sink: p.hub, Tracker: tracker, Checkpoints: checkpoints, CheckpointEvery: checkpointEvery,
 		HandoffBytes:      handoffBytes,

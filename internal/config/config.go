@@ -89,6 +89,8 @@ type Reactive struct {
 	Snapshot *Snapshot
 	// Authorize says who may subscribe; nil is everyone who got in.
 	Authorize *Authorize
+	// FilterRow is a CEL expression over ctx and row that says which rows a client sees; empty is all.
+	FilterRow string
 	// Batch is how long events may wait to go out in one frame; 0 sends each at once.
 	Batch time.Duration
 }

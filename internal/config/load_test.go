@@ -303,6 +303,7 @@ func TestCommentedSectionOfTheExample(t *testing.T) {
 			Timeout:  2 * time.Second,
 			CacheFor: 30 * time.Second,
 		},
+		FilterRow: "!row.private || row.author_id == ctx.sub",
 	}}
 	if !reflect.DeepEqual(c.Reactive, want) {
 		t.Errorf("got %v", c.Reactive)

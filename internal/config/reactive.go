@@ -51,6 +51,7 @@ func (d *document) reactiveEntry(path string, node ast.Node) Reactive {
 		}},
 		{"batchMs", one(d, kindNumber, milliseconds, &r.Batch)},
 		{"authorize", func(path string, node ast.Node) { r.Authorize = d.authorize(path, node) }},
+		{"filterRow", one(d, kindText, program, &r.FilterRow)},
 		{"columns", func(path string, node ast.Node) {
 			d.mapping(path, node, []key{
 				{"exclude", some(d, catalogName, &r.Columns.Exclude)},

@@ -51,12 +51,14 @@ type moment struct {
 }
 
 type collector struct {
-	sources Sources
-	figures []figure
+	sources        Sources
+	figures        []figure
+	filterFailures *prometheus.Desc
 }
 
 func newCollector(s Sources) *collector {
-	c := &collector{sources: s}
+	c := &collector{sources: s, filterFailures: prometheus.NewDesc("reactive_filter_errors_total",
+		"Times that a filterRow had no answer, so that a client was not shown a row.", []string{"channel"}, nil)}
 	add := func(kind prometheus.ValueType, name, help string, labels prometheus.Labels, read func(*moment) float64) {
 		c.figures = append(c.figures, figure{prometheus.NewDesc("reactive_"+name, help, nil, labels), kind, read})
 	}
@@ -97,6 +99,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, f := range c.figures {
 		ch <- f.desc
 	}
+	ch <- c.filterFailures
 }
 
 // Collect implements prometheus.Collector.
@@ -104,5 +107,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	m := &moment{source: c.sources.Source(), hub: c.sources.Hub(), gateway: c.sources.Gateway(), retained: c.sources.Retained()}
 	for _, f := range c.figures {
 		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.read(m))
+	}
+	for channel, failures := range m.hub.FilterFailures {
+		ch <- prometheus.MustNewConstMetric(c.filterFailures, prometheus.CounterValue, float64(failures), channel)
 	}
 }

@@ -52,6 +52,8 @@ reactive_connections_accepted_total 4
 reactive_connections_rejected_total 5
 # TYPE reactive_events_total counter
 reactive_events_total 6
+# TYPE reactive_filter_errors_total counter
+reactive_filter_errors_total{channel="message"} 12
 # TYPE reactive_frames_total counter
 reactive_frames_total 7
 # TYPE reactive_live gauge
@@ -75,8 +77,10 @@ reactive_transactions_total 1
 func TestNamesAndTypes(t *testing.T) {
 	source := wal.Stats{State: wal.Live, Transactions: 1, Changes: 2, Connects: 3, LagBytes: 9, Lag: 1500 * time.Millisecond}
 	handler := metrics.Handler(metrics.Sources{
-		Source:   func() wal.Stats { return source },
-		Hub:      func() fanout.Stats { return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11} },
+		Source: func() wal.Stats { return source },
+		Hub: func() fanout.Stats {
+			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, FilterFailures: map[string]uint64{"message": 12}}
+		},
 		Gateway:  func() gateway.Stats { return gateway.Stats{Connections: 3, Accepted: 4, Rejected: 5} },
 		Retained: func() int64 { return 10 },
 		Version:  "v1.2.3",

@@ -76,9 +76,11 @@ func (c *Catalog) Forget(oids ...uint32) {
 
 // Encoder returns the encoder of the type's values as the type is known now; an unknown type's values become JSON
 // strings. Get it once per column, not once per value.
-func (c *Catalog) Encoder(oid uint32) cdc.AppendJSON {
+func (c *Catalog) Encoder(oid uint32) cdc.AppendJSON { return c.encoder(oid, c.options) }
+
+func (c *Catalog) encoder(oid uint32, options Options) cdc.AppendJSON {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	b := builder{options: c.options, types: c.types, built: make(map[uint32]cdc.AppendJSON)}
+	b := builder{options: options, types: c.types, built: make(map[uint32]cdc.AppendJSON)}
 	return b.encoder(oid)
 }

@@ -1,0 +1,110 @@
+package fanout
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/reactive-gw/reactive-gw/cdc"
+)
+
+// shownRows are a snapshot's rows as events would show them, and who sees which. One query is for everybody who waits,
+// whatever the filter shows each of them.
+type shownRows struct {
+	rows []shownRow
+	// some is how many rows not every client sees.
+	some int
+	// sights has, for each client that the filter was asked about, one byte for each of those; nil where nobody has to be
+	// asked about.
+	sights map[*Client][]byte
+}
+
+type shownRow struct {
+	json []byte
+	some int // the row's place among those that not every client sees, or forAll
+}
+
+const forAll = -1
+
+const (
+	unseenRow = 'n'
+	seenRow   = 'y'
+)
+
+// shownTo is what a snapshot frame depends on. Those for whom it is the same share the frame.
+type shownTo struct{ echo, sight string }
+
+var errFilterColumnGone = errors.New("a column that filterRow looks at is gone or has another type: mend the configuration and restart")
+
+// unread are the columns that a snapshot need not read.
+func (c *channel) unread() []string {
+	if c.filter == nil {
+		return c.Exclude
+	}
+	return slices.DeleteFunc(slices.Clone(c.Exclude), func(name string) bool {
+		return slices.ContainsFunc(c.FilterColumns, func(f FilterColumn) bool { return f.Column == name })
+	})
+}
+
+// show encodes the rows and asks the filter about the clients. It is not called under the hub's lock, for it may take its
+// time.
+func (c *channel) show(snapshot *cdc.Snapshot, clients []*Client) (*shownRows, error) {
+	b, shown := newBinding(c, snapshot.Table), &shownRows{}
+	if c.filter == nil {
+		for _, row := range snapshot.Rows {
+			shown.rows = append(shown.rows, shownRow{b.appendRow(nil, row), forAll})
+		}
+		return shown, nil
+	}
+	if _, ok := c.filtered(snapshot.Table); !ok {
+		return nil, errFilterColumnGone
+	}
+	if c.filter.PerClient() {
+		shown.sights = make(map[*Client][]byte, len(clients))
+		for _, client := range clients {
+			shown.sights[client] = nil
+		}
+	}
+	opinion := c.filter.opinion()
+	for _, row := range snapshot.Rows {
+		opinion.judge(snapshot.Table, row)
+		switch {
+		case !opinion.shared:
+			if shown.ask(&opinion) {
+				shown.rows = append(shown.rows, shownRow{b.appendRow(nil, row), shown.some})
+				shown.some++
+			}
+		case opinion.allowed:
+			shown.rows = append(shown.rows, shownRow{b.appendRow(nil, row), forAll})
+		}
+	}
+	return shown, nil
+}
+
+// ask notes for each client whether it sees the row.
+func (r *shownRows) ask(o *opinion) (anybody bool) {
+	for client, sight := range r.sights {
+		answer := byte(unseenRow)
+		if o.allows(client.viewer) {
+			answer, anybody = seenRow, true
+		}
+		r.sights[client] = append(sight[:r.some], answer)
+	}
+	return anybody
+}
+
+// to says what the subscription's frame depends on, and false where its client was not asked about.
+func (r *shownRows) to(s *subscription) (shownTo, bool) {
+	sight, asked := r.sights[s.client]
+	return shownTo{s.group.echo, string(sight[:min(r.some, len(sight))])}, asked || r.sights == nil
+}
+
+// seenBy returns the rows that are seen with such a sight.
+func (r *shownRows) seenBy(to shownTo) [][]byte {
+	var rows [][]byte
+	for _, row := range r.rows {
+		if row.some == forAll || to.sight[row.some] == seenRow {
+			rows = append(rows, row.json)
+		}
+	}
+	return rows
+}

@@ -8,11 +8,13 @@ import "sync"
 // The acknowledgement moves by two rules. A delivered transaction releases the log up to its end. A keepalive releases
 // the log up to the position that it names, but only while nothing received is waiting to be delivered and no
 // transaction is open: the log between may be of other databases or unpublished tables, which nobody will ever see.
+// Both only up to where the sink still needs the log.
 type Tracker struct {
 	mu          sync.Mutex
+	needed      func() LSN // nil: nothing is held back
 	received    Position
 	delivered   Position
-	acked       LSN
+	reached     LSN
 	outstanding int // handed on and not delivered; negative while a sink is ahead of the source's note
 	stale       int // outstanding transactions of a log that was forgotten
 }
@@ -58,7 +60,7 @@ func (t *Tracker) Delivered(tx *Transaction) {
 	}
 	t.outstanding--
 	t.delivered = Position{Commit: tx.Commit, End: tx.End}
-	t.acked = max(t.acked, tx.End)
+	t.reached = max(t.reached, tx.End)
 }
 
 // Idle notes a position that the server has reached with no transaction open.
@@ -66,15 +68,32 @@ func (t *Tracker) Idle(end LSN) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.outstanding == 0 {
-		t.acked = max(t.acked, end)
+		t.reached = max(t.reached, end)
 	}
+}
+
+// Reached is the position up to which all that committed was delivered, 0 while there is none.
+func (t *Tracker) Reached() LSN {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.reached
 }
 
 // Ack is the position up to which the log may be released, 0 while there is none.
 func (t *Tracker) Ack() LSN {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.acked
+	if t.needed == nil {
+		return t.reached
+	}
+	return min(t.reached, t.needed())
+}
+
+// Hold makes Ack stay behind the position that needed returns. needed is called from any goroutine.
+func (t *Tracker) Hold(needed func() LSN) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.needed = needed
 }
 
 // Position is the last delivered transaction's.
@@ -88,6 +107,6 @@ func (t *Tracker) Position() Position {
 func (t *Tracker) Forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.received, t.delivered, t.acked = Position{}, Position{}, 0
+	t.received, t.delivered, t.reached = Position{}, Position{}, 0
 	t.stale, t.outstanding = t.stale+t.outstanding, 0
 }

@@ -38,6 +38,21 @@ func (h *Handoff) Put(d Delivery) bool {
 	return true
 }
 
+// Pass notes that the source has passed a position with nothing in between. It always fits: a position that was not taken
+// yet gives way to the next one.
+func (h *Handoff) Pass(position LSN) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if last := len(h.items) - 1; last >= 0 && h.items[last].Passed != 0 {
+		h.items[last].Passed = position
+		return
+	}
+	d := Delivery{Passed: position}
+	h.items = append(h.items, d)
+	h.bytes += d.size()
+	signal(h.filled)
+}
+
 // Room yields after the taker made room or finished its work. It may yield once too often.
 func (h *Handoff) Room() <-chan struct{} { return h.room }
 

@@ -31,6 +31,7 @@ const lastCheckpoint = 2 * time.Second
 // returns the source's error.
 func (p *Pipeline) Run(ctx context.Context) error {
 	handoff := NewHandoff(p.HandoffBytes)
+	p.Tracker.Hold(p.Sink.Needed)
 	saverCtx, stopSaver := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSaver()
 	saved := p.Tracker.Position() // before anything is delivered
@@ -61,12 +62,17 @@ func (p *Pipeline) deliver(handoff *Handoff) {
 			return
 		}
 		for _, d := range batch {
-			if d.Transaction == nil {
+			switch {
+			case d.Transaction != nil:
+				p.Sink.Deliver(d.Transaction)
+				p.Tracker.Delivered(d.Transaction)
+			case d.Start != nil:
+				p.Sink.Start(*d.Start)
+			case d.Reset != "":
 				p.Sink.Reset(d.Reset)
-				continue
+			default:
+				p.Sink.Passed(d.Passed)
 			}
-			p.Sink.Deliver(d.Transaction)
-			p.Tracker.Delivered(d.Transaction)
 		}
 	}
 }

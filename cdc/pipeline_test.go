@@ -38,6 +38,9 @@ func (j *journal) Deliver(tx *Transaction) {
 	j.note("deliver %d", tx.Commit)
 }
 
+func (j *journal) Start(s Start)            { j.note("start %s %s", s.Epoch, s.From) }
+func (j *journal) Passed(position LSN)      { j.note("passed %s", position) }
+func (j *journal) Needed() LSN              { return NeedsNothing }
 func (j *journal) Reset(reason ResetReason) { j.note("reset %s", reason) }
 
 func (j *journal) Save(ctx context.Context, at Position) error {

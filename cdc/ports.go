@@ -1,6 +1,9 @@
 package cdc
 
-import "context"
+import (
+	"context"
+	"math"
+)
 
 // ResetReason says why continuity was lost.
 type ResetReason string
@@ -17,10 +20,22 @@ const (
 	ResetStandby ResetReason = "standby"
 )
 
-// Delivery is what a Source hands on: a transaction, or word that some are missing from here on. Exactly one is set.
+// Delivery is what a Source hands on: a transaction, word that some are missing from here on, that a stream begins, or how
+// far it has come. Exactly one is set.
 type Delivery struct {
 	Transaction *Transaction
 	Reset       ResetReason
+	Start       *Start
+	Passed      LSN
+}
+
+// Start says that a stream begins: every transaction that commits at From or behind it is delivered from here on, those
+// that were delivered before left out. A Reset comes first where that leaves a gap.
+type Start struct {
+	// Epoch names a log whose positions can be compared with one another. It changes whenever that cannot be proven: with
+	// another system identifier or timeline, or a slot that was made anew behind our back.
+	Epoch string
+	From  LSN
 }
 
 // Source yields deliveries in commit order.
@@ -33,9 +48,18 @@ type Source interface {
 // Sink takes deliveries, always from one goroutine. It must not wait for clients: a sink that blocks holds back every
 // client, and in the end the slot.
 type Sink interface {
+	Start(start Start)
 	Deliver(tx *Transaction)
+	// Passed tells that everything that committed before the position was delivered.
+	Passed(position LSN)
 	Reset(reason ResetReason)
+	// Needed is the position from which on the log has to be kept for a sink that is started anew. It may be called from
+	// any goroutine, also while another method is at work, and never waits for one.
+	Needed() LSN
 }
+
+// NeedsNothing is what Needed returns of a sink that has no use for the log behind what was delivered.
+const NeedsNothing = LSN(math.MaxUint64)
 
 // CheckpointStore keeps the delivered position where a restarted gateway finds it.
 type CheckpointStore interface {

@@ -125,6 +125,15 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 	}
 }
 
+// Start implements cdc.Sink.
+func (h *Hub) Start(cdc.Start) {}
+
+// Passed implements cdc.Sink.
+func (h *Hub) Passed(cdc.LSN) {}
+
+// Needed implements cdc.Sink.
+func (h *Hub) Needed() cdc.LSN { return cdc.NeedsNothing }
+
 // push queues a frame and tells whether the client still takes any. The client is woken by flush, when all that belongs
 // together is queued.
 func (h *Hub) push(c *Client, frame []byte) bool {

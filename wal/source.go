@@ -49,7 +49,7 @@ func NewSource(server *Server, url string, want Wanted, tracker *cdc.Tracker, ch
 }
 
 // Stats may be called from any goroutine.
-func (s *Source) Stats() Stats { return s.stats.snapshot(time.Now(), s.tracker.Ack()) }
+func (s *Source) Stats() Stats { return s.stats.snapshot(time.Now(), s.tracker.Reached()) }
 
 const (
 	minBackoff = 200 * time.Millisecond
@@ -194,10 +194,14 @@ func (s *Source) resume(ctx context.Context, st *stream, identity *pglogrepl.Ide
 		s.tracker.Forget() // before the checkpoints hear of the new log, lest an old position be saved as one of it
 		s.checkpoints.Identify(identity.SystemID, identity.Timeline)
 		err = s.reset(ctx, st, cdc.ResetTimeline)
-	case s.slotMade || slot.Confirmed > max(s.tracker.Ack(), cdc.LSN(s.stats.acked.Load())):
+	case s.slotMade || slot.Confirmed > max(s.tracker.Reached(), cdc.LSN(s.stats.acked.Load())):
 		err = s.reset(ctx, st, cdc.ResetSlotLost)
 	}
 	if err != nil {
+		return err
+	}
+	start := &cdc.Start{Epoch: fmt.Sprintf("%s/%d", identity.SystemID, identity.Timeline), From: slot.Confirmed}
+	if err := st.put(ctx, cdc.Delivery{Start: start}); err != nil {
 		return err
 	}
 	s.identity, s.slotMade = identity, false

@@ -179,7 +179,8 @@ func (s *stream) keepalive(end cdc.LSN, reply bool) error {
 	s.stats.serverEnd.Store(uint64(end))
 	if s.collector.idle() {
 		s.tracker.Idle(end)
-		s.stats.caughtUp(s.tracker.Ack())
+		s.handoff.Pass(end)
+		s.stats.caughtUp(s.tracker.Reached())
 	}
 	if reply {
 		s.replyDue = true
@@ -192,6 +193,7 @@ func (s *stream) keepalive(end cdc.LSN, reply bool) error {
 func (s *stream) hand(ctx context.Context, tx *cdc.Transaction) error {
 	if tx.Len() == 0 { // servers before 15 send also what touched no published table
 		s.tracker.Idle(tx.End)
+		s.handoff.Pass(tx.End)
 		return nil
 	}
 	s.stats.lastCommit.Store(tx.Time.UnixNano())
@@ -249,13 +251,13 @@ func (s *stream) statusIfDue() error {
 
 // sendStatus acknowledges. With ask the server answers with a keepalive at once, which tells how far it has come.
 func (s *stream) sendStatus(ask bool) error {
-	ack := s.tracker.Ack()
+	reached, ack := s.tracker.Reached(), s.tracker.Ack()
 	if err := s.conn.Conn().SetWriteDeadline(time.Now().Add(s.statusEvery)); err != nil {
 		return fmt.Errorf("send status: %w", err)
 	}
 	// All three positions are set: the library copies write into those that are zero. PostgreSQL frees log by flush.
 	err := pglogrepl.SendStandbyStatusUpdate(context.Background(), s.conn, pglogrepl.StandbyStatusUpdate{
-		WALWritePosition: pglogrepl.LSN(ack), WALFlushPosition: pglogrepl.LSN(ack), WALApplyPosition: pglogrepl.LSN(ack),
+		WALWritePosition: pglogrepl.LSN(reached), WALFlushPosition: pglogrepl.LSN(ack), WALApplyPosition: pglogrepl.LSN(reached),
 		ClientTime: time.Now(), ReplyRequested: ask,
 	})
 	if err != nil {

@@ -106,6 +106,18 @@ func (o *oracle) start() *gateway {
 	return start(o.t, database, oracleSettings, "--drain-timeout", "1s")
 }
 
+// balance sends the clients to the gateway that serves, as a load balancer does that asks for readiness. The one that stands
+// by may have had its turn.
+func (o *oracle) balance() {
+	if o.standby == nil {
+		return
+	}
+	if status, _ := o.standby.ask("/readyz"); status == http.StatusOK {
+		o.active, o.standby = o.standby, o.active
+		o.toGateway.aim(hostOf(o.active.clients))
+	}
+}
+
 // hostOf is the host and port of a URL.
 func hostOf(url string) string {
 	_, rest, _ := strings.Cut(url, "://")

@@ -78,6 +78,7 @@ type note struct {
 	session     int
 	sums        []uint64
 	begun       []int64
+	snapshots   []int // how many had come
 }
 
 // heard is a token that came in a frame about a view.
@@ -347,9 +348,9 @@ func journalled(events []extendedEvent) (transactions []int64, err error) {
 
 // boundary notes the state of the views after a transaction.
 func (s *subscriber) boundary(transaction int64) {
-	n := note{transaction: transaction, session: s.sessions, sums: make([]uint64, len(s.views)), begun: make([]int64, len(s.views))}
+	n := note{transaction: transaction, session: s.sessions, sums: make([]uint64, len(s.views)), begun: make([]int64, len(s.views)), snapshots: make([]int, len(s.views))}
 	for i, v := range s.views {
-		n.sums[i], n.begun[i] = v.sum, v.begun
+		n.sums[i], n.begun[i], n.snapshots[i] = v.sum, v.begun, v.snapshots
 		if v.state != active {
 			n.begun[i] = notYet
 		}

@@ -124,7 +124,8 @@ func (o *oracle) command() string {
 // build makes everything that takes part.
 func (o *oracle) build() {
 	o.postgres = pgtest.Cluster(o.t, map[string]string{
-		"wal_level": "logical", "max_prepared_transactions": "20", "deadlock_timeout": "100ms", "fsync": "off", "max_connections": "100",
+		"wal_level": "logical", "max_prepared_transactions": "20", "deadlock_timeout": "50ms", "log_min_messages": "fatal",
+		"fsync": "off", "max_connections": "100",
 	})
 	o.database = o.postgres.URL("postgres")
 	pgtest.Exec(o.t, o.database, oracleSchema)
@@ -200,6 +201,7 @@ func (o *oracle) recovery(f fault) time.Duration {
 				return err
 			}
 			if !s.knows(transaction) {
+				o.balance()
 				return fmt.Errorf("%w: %s has not heard of transaction %d", lost, s.name, transaction)
 			}
 		}
@@ -232,6 +234,7 @@ func (o *oracle) settle(batch int) {
 	o.await(fmt.Sprintf("all views are what the database has after batch %d", batch), func() error {
 		for _, s := range o.subscribers {
 			if err := s.converged(o.twin); err != nil {
+				o.balance()
 				return err
 			}
 		}

@@ -257,6 +257,19 @@ func (w *twin) after(d definition, place int) uint64 {
 	return s.sums[place-s.first]
 }
 
+// when says after which of the last transactions a view's rows had a sum, for people.
+func (w *twin) when(d definition, sum uint64) string {
+	s := w.sets[d]
+	if first := slices.Index(s.sums, sum); first >= 0 {
+		last := len(s.sums) - 1
+		for s.sums[last] != sum {
+			last--
+		}
+		return fmt.Sprintf("it had that from place %d to %d", s.first+first, s.first+last)
+	}
+	return "it never had that"
+}
+
 // shown are the rows of a view as they are.
 func (w *twin) shown(d definition) map[string]row {
 	rows := map[string]row{}

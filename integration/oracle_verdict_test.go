@@ -68,15 +68,16 @@ func (s *subscriber) judge(w *twin) (boundaries int, err error) {
 			return boundaries, err
 		}
 	}
-	last, session := -1, 0
+	last, session, snapshots := -1, 0, 0
 	for i := range s.notes {
 		n := &s.notes[i]
 		at, known := w.place(n.transaction)
 		if !known {
 			return boundaries, fmt.Errorf("%w: %s was told of transaction %d, which is none of this batch's", duplicated, s.name, n.transaction)
 		}
-		if n.session != session {
-			last, session = -1, n.session
+		if n.session != session || n.snapshots[journalView] != snapshots {
+			// What a new snapshot of the journal does not show comes again.
+			last, session, snapshots = -1, n.session, n.snapshots[journalView]
 		}
 		if at <= last {
 			return boundaries, fmt.Errorf("%w: %s got transaction %d after one that committed later", disordered, s.name, n.transaction)
@@ -110,8 +111,8 @@ func (s *subscriber) compare(w *twin, at, view, place int) (compared int, err er
 	case s.emptied(w, at, view, place):
 		return 0, nil
 	}
-	return 0, fmt.Errorf("%w: %s (%s): after transaction %d the view of %s %s is not what the database had then", lost, s.name, s.user, n.transaction,
-		v.channel(), v.scope())
+	return 0, fmt.Errorf("%w: %s (%s), connection %d: after transaction %d, at place %d, the view of %s %s is not what the database had then; %s (complete since transaction %d, settled at place %d)",
+		lost, s.name, s.user, n.session, n.transaction, place, v.channel(), v.scope(), w.when(v.definition, n.sums[view]), n.begun[view], w.settled(n.begun[view]))
 }
 
 func (v *held) channel() string { return v.definition.channel }
@@ -124,12 +125,7 @@ func (s *subscriber) emptied(w *twin, at, view, place int) bool {
 		return false
 	}
 	n := &s.notes[at]
-	if s.sessions == n.session && s.views[view].begun != n.begun[view] {
-		return true
-	}
-	return slices.ContainsFunc(s.notes[at:], func(later note) bool {
-		return later.session == n.session && later.begun[view] != n.begun[view]
-	}) || s.sessions != n.session // the connection ended before it came
+	return s.sessions != n.session || s.views[view].snapshots != n.snapshots[view] // or the connection has ended before it came
 }
 
 // mayHave tells by its error that a token came to somebody who may not see it.

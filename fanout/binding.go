@@ -89,21 +89,56 @@ func (b *binding) appendRow(dst []byte, row cdc.Row) []byte {
 
 // encoder writes events. It keeps its buffers between events and belongs to the hub's lock.
 type encoder struct {
-	key, row, changed []byte
+	key, row, changed, before, unchanged []byte
 }
 
 // event returns a new event of the change, in a buffer of its own.
 func (e *encoder) event(b *binding, kind protocol.EventType, c *cdc.Change) []byte {
+	return protocol.AppendEvent(nil, e.members(b, kind, c))
+}
+
+// extendedEvent is event with what the extended protocol adds.
+func (e *encoder) extendedEvent(b *binding, kind protocol.EventType, c *cdc.Change, origin string) []byte {
+	event := e.members(b, kind, c)
+	event.Origin = origin
+	if kind == protocol.AfterUpdate {
+		e.before = e.before[:0]
+		for i := range c.Changed() {
+			was := c.Before.Value(i)
+			if i < len(b.columns) && !b.columns[i].hidden && was.State != cdc.Absent {
+				e.before = appendMember(e.before, 0, &b.columns[i], was)
+			}
+		}
+		event.Before = finish(e.before, 0)
+	}
+	if kind != protocol.AfterDelete {
+		e.unchanged = e.unchanged[:0]
+		for i, v := range c.After.Values() {
+			if i < len(b.columns) && !b.columns[i].hidden && v.State == cdc.Absent {
+				opening := byte(',')
+				if len(e.unchanged) == 0 {
+					opening = '['
+				}
+				name := b.columns[i].member
+				e.unchanged = append(append(e.unchanged, opening), name[:len(name)-1]...)
+			}
+		}
+		if len(e.unchanged) > 0 {
+			e.unchanged = append(e.unchanged, ']')
+		}
+		event.Unchanged = e.unchanged
+	}
+	return protocol.AppendEvent(nil, event)
+}
+
+// members are those of the event, until the next call.
+func (e *encoder) members(b *binding, kind protocol.EventType, c *cdc.Change) protocol.Event {
 	image := c.After
 	if kind == protocol.AfterDelete {
 		image = c.Before
 	}
-	e.key, e.changed = e.key[:0], e.changed[:0]
-	for i, v := range image.Values() {
-		if i < len(b.columns) && b.columns[i].key && !b.columns[i].hidden && v.State != cdc.Absent {
-			e.key = appendMember(e.key, 0, &b.columns[i], v)
-		}
-	}
+	e.changed = e.changed[:0]
+	e.key = b.appendKey(e.key[:0], image)
 	e.row = b.appendRow(e.row[:0], image)
 	if kind == protocol.AfterUpdate {
 		for i, v := range c.Changed() {
@@ -112,9 +147,20 @@ func (e *encoder) event(b *binding, kind protocol.EventType, c *cdc.Change) []by
 			}
 		}
 	}
-	return protocol.AppendEvent(nil, protocol.Event{
-		Type: kind, Schema: b.schema, Table: b.table, PrimaryKey: finish(e.key, 0), Row: e.row, Changed: finish(e.changed, 0),
-	})
+	return protocol.Event{
+		Type: kind, Schema: b.schema, Table: b.table, PrimaryKey: e.key, Row: e.row, Changed: finish(e.changed, 0),
+	}
+}
+
+// appendKey appends a row's primary key as a JSON object.
+func (b *binding) appendKey(dst []byte, row cdc.Row) []byte {
+	start := len(dst)
+	for i, v := range row.Values() {
+		if i < len(b.columns) && b.columns[i].key && !b.columns[i].hidden && v.State != cdc.Absent {
+			dst = appendMember(dst, start, &b.columns[i], v)
+		}
+	}
+	return finish(dst, start)
 }
 
 // appendMember adds a column to the object that begins at start and that finish closes.

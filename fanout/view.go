@@ -12,6 +12,8 @@ type delta struct {
 	binding *binding
 	change  *cdc.Change
 	events  byKind
+	// extended are the events as the extended protocol has them.
+	extended byKind
 	// was and now are what the channel's filter says of the change; nil until it is asked, and where there is none.
 	was, now *opinion
 	rekeyed  answer // whether the row's primary key changed
@@ -48,20 +50,30 @@ func (h *Hub) route(tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 	return true
 }
 
-// routeTo does what route does for a single subscription, of a change whose route was known.
-func (h *Hub) routeTo(s *subscription, b *binding, c *cdc.Change) {
-	t := s.group.topic
-	for i := range b.scopes {
-		if &b.channel.scopes[i] != t.index {
+// routeTo does what route does for a single subscription, of a change whose route was known. In the extended protocol it
+// adds to the parts of the client.
+func (h *Hub) routeTo(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.Change) {
+	d := delta{hub: h, tx: tx, binding: b, change: c}
+	kinds, n := d.kindsFor(s)
+	for _, kind := range kinds[:n] {
+		if s.group.extended {
+			h.tellOne(s, d.extendedEvent(kind))
 			continue
 		}
-		m, _ := b.move(c, i)
-		d := delta{hub: h, binding: b, change: c}
-		kinds, n := d.kinds(d.visible(s.client, is(m.was, t.value), is(m.now, t.value)))
-		for _, kind := range kinds[:n] {
-			h.give(s, d.frame(s.group, kind))
+		h.give(s, d.frame(s.group, kind))
+	}
+}
+
+// kindsFor says how a single subscription is told of a change whose route was known.
+func (d *delta) kindsFor(s *subscription) (kinds [2]protocol.EventType, n int) {
+	t := s.group.topic
+	for i := range d.binding.scopes {
+		if &d.binding.channel.scopes[i] == t.index {
+			m, _ := d.binding.move(d.change, i)
+			return d.kinds(d.visible(s.client, is(m.was, t.value), is(m.now, t.value)))
 		}
 	}
+	return kinds, 0
 }
 
 // kinds says how a view is told of the change, by n events at most two, given whether the row was in it before and is
@@ -170,7 +182,11 @@ func (d *delta) send(t *topic, before, after bool) {
 	kinds, n := d.kinds(before, after)
 	for _, kind := range kinds[:n] {
 		for _, g := range t.groups {
-			if len(g.subs) > 0 && !d.hub.gather(g, d.event(kind)) {
+			switch {
+			case len(g.subs) == 0:
+			case g.extended:
+				d.hub.tell(g, d.extendedEvent(kind))
+			case !d.hub.gather(g, d.event(kind)):
 				d.sendGroup(g, kind)
 			}
 		}
@@ -196,6 +212,10 @@ func (d *delta) sendEach(t *topic, before, after bool) {
 			}
 			kinds, n := d.kinds(d.visible(s.client, before, after))
 			for _, kind := range kinds[:n] {
+				if g.extended {
+					d.hub.tellOne(s, d.extendedEvent(kind))
+					continue
+				}
 				if d.hub.gather(g, d.event(kind)) {
 					continue
 				}
@@ -241,6 +261,15 @@ func (d *delta) event(kind protocol.EventType) []byte {
 	slot := d.events.of(kind)
 	if *slot == nil {
 		*slot = d.hub.encoder.event(d.binding, kind, d.change)
+		d.hub.events++
+	}
+	return *slot
+}
+
+func (d *delta) extendedEvent(kind protocol.EventType) []byte {
+	slot := d.extended.of(kind)
+	if *slot == nil {
+		*slot = d.hub.encoder.extendedEvent(d.binding, kind, d.change, d.tx.Origin)
 		d.hub.events++
 	}
 	return *slot

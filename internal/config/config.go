@@ -53,6 +53,8 @@ type Config struct {
 	Authenticate *Authenticate
 	// Reactive lists the tables that are served; nil means every table of the publication.
 	Reactive []Reactive
+	// Resume bounds what is kept for clients that come back.
+	Resume Resume
 
 	places places
 }

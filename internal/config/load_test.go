@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -140,7 +141,7 @@ func TestEveryFieldOfConfigComesFromSomewhere(t *testing.T) {
 		settable[strings.ToLower(s.key)] = true
 	}
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
-		if field.IsExported() && field.Name != "Reactive" && field.Name != "Authenticate" && !settable[strings.ToLower(field.Name)] {
+		if field.IsExported() && !slices.Contains([]string{"Reactive", "Authenticate", "Resume"}, field.Name) && !settable[strings.ToLower(field.Name)] {
 			t.Errorf("no setting is named like Config.%s", field.Name)
 		}
 	}

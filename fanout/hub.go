@@ -313,16 +313,25 @@ type Stats struct {
 	// FilterFailures counts, by channel, how often a filter had no answer for a row and a client, so that the row was not
 	// shown. Channels without a filter are not in it.
 	FilterFailures map[string]uint64
+	// ResolverFailures counts, by channel, how often a resolver did not know the scopes of a row, so that views began anew.
+	// Channels without a resolver are not in it.
+	ResolverFailures map[string]uint64
 }
 
 // Stats may be called from any goroutine. It looks at every client.
 func (h *Hub) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := Stats{Clients: len(h.clients), Subscriptions: h.subscriptions, Events: h.events, Frames: h.frames, FilterFailures: map[string]uint64{}}
+	s := Stats{
+		Clients: len(h.clients), Subscriptions: h.subscriptions, Events: h.events, Frames: h.frames,
+		FilterFailures: map[string]uint64{}, ResolverFailures: map[string]uint64{},
+	}
 	for name, ch := range h.registry.byName {
 		if ch.filter != nil {
 			s.FilterFailures[name] = ch.filter.failures.count.Load()
+		}
+		if ch.resolver != nil {
+			s.ResolverFailures[name] = ch.resolver.failures.count.Load()
 		}
 	}
 	for c := range h.clients {

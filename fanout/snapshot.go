@@ -20,8 +20,10 @@ type Snapshots interface {
 	Visibility(ctx context.Context) (cdc.Visibility, error)
 }
 
-// View names the rows of one (channel, scope) for a snapshot.
+// View names the rows of one (channel, scope) for a snapshot. Of a scope that is resolved, the table may have no such
+// column.
 type View struct {
+	Channel       string
 	Schema, Table string
 	Column, Value string
 	Exclude       []string
@@ -152,7 +154,7 @@ func (h *Hub) read(ctx context.Context, r *reading) {
 	for h.start(r) {
 		ch, index := r.topic.channel, r.topic.index
 		snapshot, err := h.snapshots.Snapshot(ctx, View{
-			Schema: ch.Schema, Table: ch.Table, Column: index.Column, Value: r.topic.value, Exclude: ch.unread(), SnapshotOptions: *ch.Snapshot,
+			Channel: ch.Name, Schema: ch.Schema, Table: ch.Table, Column: index.Column, Value: r.topic.value, Exclude: ch.unread(), SnapshotOptions: *ch.Snapshot,
 		})
 		var rows *shownRows
 		if err == nil {
@@ -242,24 +244,33 @@ func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot, rows *shownRows) {
 		h.push(s.client, frame)
 		h.release(s.group)
 		s.activate(&seen{visibility: &visibility, upto: snapshot.Upto})
-		h.catchUp(s, &visibility)
+		if !h.catchUp(s, &visibility) {
+			s.suspend()
+			h.await(s)
+		}
 	}
 }
 
-// catchUp delivers to one subscription what the hub has routed before and its snapshot does not show.
-func (h *Hub) catchUp(s *subscription, v *cdc.Visibility) {
-	for _, t := range h.unseen.transactions {
+// catchUp delivers to one subscription what the hub has routed before and its snapshot does not show. It returns false
+// where the way of a row is not known, which route need not have noticed while nobody looked: then only a later snapshot
+// is of use.
+func (h *Hub) catchUp(s *subscription, v *cdc.Visibility) bool {
+	ch := s.group.topic.channel
+	for i := range h.unseen.transactions {
+		t := &h.unseen.transactions[i]
 		if v.Shows(t.tx.XID) {
 			continue
 		}
 		for change := range t.tx.Changes() {
 			for _, b := range h.bindingsThen(change.Table) {
-				if b.channel == s.group.topic.channel {
-					h.routeTo(s, b, &change)
+				if b.channel == ch && !h.routeTo(s, b, &change) {
+					t.cuts = append(t.cuts, ch)
+					return false
 				}
 			}
 		}
 	}
+	return true
 }
 
 // watchVisibility keeps unseen short.

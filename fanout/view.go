@@ -1,6 +1,8 @@
 package fanout
 
 import (
+	"slices"
+
 	"github.com/reactive-gw/reactive-gw/cdc"
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
@@ -24,13 +26,16 @@ func (h *Hub) route(tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 	if c.Op == cdc.Truncate {
 		return false
 	}
-	if !b.judgeable(c) {
+	if !b.judgeable(b.filtered, c) {
 		return false
 	}
 	d := delta{hub: h, tx: tx, binding: b, change: c}
+	if b.channel.resolver != nil && !d.routeResolved() {
+		return false
+	}
 	for i := range b.scopes {
 		index := &b.channel.scopes[i]
-		if len(index.topics) == 0 {
+		if index.Resolved || len(index.topics) == 0 {
 			continue
 		}
 		m, known := b.move(c, i)
@@ -48,20 +53,37 @@ func (h *Hub) route(tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 	return true
 }
 
-// routeTo does what route does for a single subscription, of a change whose route was known.
-func (h *Hub) routeTo(s *subscription, b *binding, c *cdc.Change) {
-	t := s.group.topic
+// routeTo does what route does for a single subscription. It returns false where route would.
+func (h *Hub) routeTo(s *subscription, b *binding, c *cdc.Change) bool {
+	was, now, known := b.passes(s.group.topic, c)
+	if !known {
+		return false
+	}
+	d := delta{hub: h, binding: b, change: c}
+	kinds, n := d.kinds(d.visible(s.client, was, now))
+	for _, kind := range kinds[:n] {
+		h.give(s, d.frame(s.group, kind))
+	}
+	return true
+}
+
+// passes tells whether the row was in a topic's views and is.
+func (b *binding) passes(t *topic, c *cdc.Change) (before, after, known bool) {
+	if c.Op == cdc.Truncate || !b.judgeable(b.filtered, c) {
+		return false, false, false
+	}
+	if t.index.Resolved {
+		was, now, known := b.ways(c)
+		at := place{t.index, t.value}
+		return slices.Contains(was, at), slices.Contains(now, at), known
+	}
 	for i := range b.scopes {
-		if &b.channel.scopes[i] != t.index {
-			continue
-		}
-		m, _ := b.move(c, i)
-		d := delta{hub: h, binding: b, change: c}
-		kinds, n := d.kinds(d.visible(s.client, is(m.was, t.value), is(m.now, t.value)))
-		for _, kind := range kinds[:n] {
-			h.give(s, d.frame(s.group, kind))
+		if &b.channel.scopes[i] == t.index {
+			m, known := b.move(c, i)
+			return is(m.was, t.value), is(m.now, t.value), known
 		}
 	}
+	return false, false, false
 }
 
 // kinds says how a view is told of the change, by n events at most two, given whether the row was in it before and is

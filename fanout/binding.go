@@ -11,12 +11,16 @@ import (
 // gets another shape, and so other bindings.
 type binding struct {
 	channel  *channel
-	scopes   []int // by channel.scopes: the position of the column
+	scopes   []int // by channel.scopes: the position of the column, or elsewhere
 	filtered []int // by channel.FilterColumns
+	resolved []int // by channel.ResolverColumns
 	columns  []boundColumn
 	schema   string
 	table    string
 }
+
+// elsewhere is the position of a scope that is resolved.
+const elsewhere = -1
 
 // boundColumn is a column as it is written into events.
 type boundColumn struct {
@@ -27,29 +31,36 @@ type boundColumn struct {
 	hidden   bool
 }
 
-// bind returns false where a column that scopes or the filter look at is gone or has another type than the channel was made for, or where a column
-// that is to be hidden may have another name now.
+// bind returns false where a column that scopes, the filter or the resolver look at is gone or has another type than the
+// channel was made for, or where a column that is to be hidden may have another name now.
 func (c *channel) bind(t *cdc.Table) (_ *binding, ok bool) {
 	if c.unmasks(t) {
 		return nil, false
 	}
 	b := newBinding(c, t)
 	for _, s := range c.scopes {
+		if s.Resolved {
+			b.scopes = append(b.scopes, elsewhere)
+			continue
+		}
 		at := t.Column(s.Column)
 		if at < 0 || t.Columns[at].TypeOID != s.TypeOID {
 			return nil, false
 		}
 		b.scopes = append(b.scopes, at)
 	}
-	b.filtered, ok = c.filtered(t)
+	if b.filtered, ok = positions(t, c.FilterColumns); !ok {
+		return nil, false
+	}
+	b.resolved, ok = positions(t, c.ResolverColumns)
 	return b, ok
 }
 
-// filtered returns where the columns are that the filter looks at, and false where one is gone or has another type.
-func (c *channel) filtered(t *cdc.Table) (positions []int, ok bool) {
-	for _, f := range c.FilterColumns {
-		at := t.Column(f.Column)
-		if at < 0 || t.Columns[at].TypeOID != f.TypeOID {
+// positions returns where the columns are, and false where one is gone or has another type.
+func positions(t *cdc.Table, columns []InputColumn) (positions []int, ok bool) {
+	for _, c := range columns {
+		at := t.Column(c.Column)
+		if at < 0 || t.Columns[at].TypeOID != c.TypeOID {
 			return nil, false
 		}
 		positions = append(positions, at)

@@ -173,7 +173,7 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 	}
 	switch {
 	case served && tooBig:
-		h.log.cut(tx, h.channelsOf(tx))
+		h.log.cut(tx, protocol.ResetLogExpired, h.channelsOf(tx)...)
 	case served:
 		h.log.add(tx, keep.cuts)
 	}
@@ -364,6 +364,7 @@ func (h *Hub) beginOneAnew(s *subscription, reason protocol.ResetReason) {
 func (h *Hub) shut(ch *channel) {
 	ch.broken, ch.table = true, 0
 	h.parts.void(ch)
+	h.log.cut(h.parts.tx, protocol.ResetSchema, ch)
 	for _, s := range slices.Concat(ch.active(), h.waitingFor(ch)) {
 		if s.group.extended {
 			h.end(s, protocol.CodeUnknownChannel, "the channel's table was altered")
@@ -445,16 +446,25 @@ type Stats struct {
 	// FilterFailures counts, by channel, how often a filter had no answer for a row and a client, so that the row was not
 	// shown. Channels without a filter are not in it.
 	FilterFailures map[string]uint64
+	// ResolverFailures counts, by channel, how often a resolver did not know the scopes of a row, so that views began anew.
+	// Channels without a resolver are not in it.
+	ResolverFailures map[string]uint64
 }
 
 // Stats may be called from any goroutine. It looks at every client.
 func (h *Hub) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := Stats{Clients: len(h.clients), Subscriptions: h.subscriptions, Events: h.events, Frames: h.frames, FilterFailures: map[string]uint64{}}
+	s := Stats{
+		Clients: len(h.clients), Subscriptions: h.subscriptions, Events: h.events, Frames: h.frames,
+		FilterFailures: map[string]uint64{}, ResolverFailures: map[string]uint64{},
+	}
 	for name, ch := range h.registry.byName {
 		if ch.filter != nil {
 			s.FilterFailures[name] = ch.filter.failures.count.Load()
+		}
+		if ch.resolver != nil {
+			s.ResolverFailures[name] = ch.resolver.failures.count.Load()
 		}
 	}
 	for c := range h.clients {

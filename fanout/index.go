@@ -10,6 +10,8 @@ type channel struct {
 	Channel
 	scopes []scopeIndex
 	filter *filter // nil where every client sees every row
+	// resolver is nil where every scope is a column of the table.
+	resolver *resolver
 	// table is the OID of the table that the channel's views are of, 0 while that is not known.
 	table uint32
 	// broken: the table was altered so that bind refuses it, and no change can be routed any more.

@@ -85,10 +85,10 @@ func (l *replayLog) begin(at cdc.LSN) {
 // keeps tells whether there is a log at all.
 func (l *replayLog) keeps() bool { return l.Window > 0 }
 
-// cut notes a transaction that is too big to be kept: nobody who has not got it can resume the channels that it changed.
-func (l *replayLog) cut(tx *cdc.Transaction, channels []*channel) {
+// cut notes that nobody who has not got a transaction can resume the channels.
+func (l *replayLog) cut(tx *cdc.Transaction, reason protocol.ResetReason, channels ...*channel) {
 	for _, ch := range channels {
-		l.cuts = append(l.cuts, loggedCut{cut{ch, protocol.ResetLogExpired}, tx.Commit})
+		l.cuts = append(l.cuts, loggedCut{cut{ch, reason}, tx.Commit})
 	}
 }
 
@@ -146,9 +146,7 @@ func (l *replayLog) trim(now time.Time, position cdc.LSN) {
 		}
 		l.dropFirst()
 	}
-	for len(l.cuts) > 0 && l.cuts[0].commit < l.floor {
-		l.cuts = l.cuts[1:]
-	}
+	l.cuts = slices.DeleteFunc(l.cuts, func(c loggedCut) bool { return c.commit < l.floor })
 }
 
 func (c *logChunk) last() *cdc.Transaction { return c.entries[len(c.entries)-1] }
@@ -184,19 +182,16 @@ func (l *replayLog) key(index *scopeIndex, value []byte) logKey {
 // indexChunk brings a chunk's index up to date.
 func (h *Hub) indexChunk(c *logChunk) {
 	for ; c.indexed < len(c.entries); c.indexed++ {
-		n := 0
-		for change := range c.entries[c.indexed].Changes() {
+		tx, n := c.entries[c.indexed], 0
+		for change := range tx.Changes() {
 			for _, b := range h.bindingsThen(change.Table) {
-				for i := range b.scopes {
-					m, known := b.move(&change, i)
-					if !known {
-						continue // a cut
-					}
-					index, place := &b.channel.scopes[i], logPlace{c.indexed, n}
-					h.indexValue(c, index, m.was, place)
-					if !m.now.Equal(m.was) {
-						h.indexValue(c, index, m.now, place)
-					}
+				at := logPlace{c.indexed, n}
+				known := b.eachPlace(&change, func(index *scopeIndex, value []byte) {
+					key := h.log.key(index, value)
+					c.index[key] = append(c.index[key], at)
+				})
+				if !known { // route need not have noticed: perhaps nobody looked
+					h.log.cut(tx, whyUnrouted(&change), b.channel)
 				}
 			}
 			n++
@@ -204,11 +199,38 @@ func (h *Hub) indexChunk(c *logChunk) {
 	}
 }
 
-func (h *Hub) indexValue(c *logChunk, index *scopeIndex, v cdc.Value, place logPlace) {
-	if v.State == cdc.Text {
-		key := h.log.key(index, v.Text)
-		c.index[key] = append(c.index[key], place)
+// eachPlace calls f with every scope and value by which the row could be found, before the change or after it. It returns
+// false where they are not all known.
+func (b *binding) eachPlace(c *cdc.Change, f func(*scopeIndex, []byte)) (known bool) {
+	if c.Op == cdc.Truncate || !b.judgeable(b.filtered, c) {
+		return false
 	}
+	for i := range b.scopes {
+		m, known := b.move(c, i)
+		if !known {
+			return false
+		}
+		index := &b.channel.scopes[i]
+		if m.was.State == cdc.Text {
+			f(index, m.was.Text)
+		}
+		if m.now.State == cdc.Text && !m.now.Equal(m.was) {
+			f(index, m.now.Text)
+		}
+	}
+	if b.channel.resolver == nil {
+		return true
+	}
+	was, now, known := b.ways(c)
+	for _, p := range was {
+		f(p.index, []byte(p.value))
+	}
+	for _, p := range now {
+		if !slices.Contains(was, p) {
+			f(p.index, []byte(p.value))
+		}
+	}
+	return known
 }
 
 // noteNeeded makes Needed return where the log begins by now.

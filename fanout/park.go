@@ -92,16 +92,20 @@ func (h *Hub) waitingFor(ch *channel) []*subscription {
 // completeExtended sends a subscription its view as it is where the stream stands, and lets it go live. frames holds those
 // that need nothing put into them.
 func (h *Hub) completeExtended(s *subscription, v *cdc.Visibility, rows *shownRows, to shownTo, frames map[shownTo][]byte) {
-	s.reading = nil
-	s.activate(nil)
 	name, echo := s.group.topic.channel.Name, []byte(to.echo)
 	m := merge{hub: h}
-	h.catchUp(s, v, func(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.Change) {
+	known := h.catchUp(s, v, func(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 		if m.rows == nil {
 			m.rows = rows.keyedFor(to)
 		}
-		m.route(s, tx, b, c)
+		return m.route(s, tx, b, c)
 	})
+	if !known {
+		h.await(s)
+		return
+	}
+	s.reading = nil
+	s.activate(nil)
 	to.extended = true
 	frame := frames[to]
 	switch {
@@ -123,10 +127,10 @@ type merge struct {
 // keyedRow is a row as it is sent, with its primary key.
 type keyedRow struct{ key, json []byte }
 
-// route does to the rows what the change does to the subscription's view.
-func (m *merge) route(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.Change) {
+// route does to the rows what the change does to the subscription's view. It returns false where that is not known.
+func (m *merge) route(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 	d := delta{hub: m.hub, tx: tx, binding: b, change: c}
-	kinds, n := d.kindsFor(s)
+	kinds, n, known := d.kindsFor(s)
 	for _, kind := range kinds[:n] {
 		image := c.After
 		if kind == protocol.AfterDelete {
@@ -144,6 +148,7 @@ func (m *merge) route(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.C
 			m.rows = append(m.rows, keyedRow{key, b.appendRow(nil, image)})
 		}
 	}
+	return known
 }
 
 func (m *merge) values() [][]byte {

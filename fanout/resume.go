@@ -45,13 +45,16 @@ func (h *Hub) resume(s *subscription, since string) (frames [][]byte, reason pro
 	case !h.log.reaches(at):
 		return nil, protocol.ResetLogExpired
 	}
+	chunks := h.log.from(at)
+	for _, chunk := range chunks {
+		h.indexChunk(chunk)
+	}
 	if reason, cut := h.log.cutSince(ch, at); cut {
 		return nil, reason
 	}
 	bytes := 0
 	key := h.log.key(s.group.topic.index, []byte(s.group.topic.value))
-	for _, chunk := range h.log.from(at) {
-		h.indexChunk(chunk)
+	for _, chunk := range chunks {
 		places := chunk.index[key]
 		for len(places) > 0 {
 			n := places[0].entry

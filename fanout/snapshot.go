@@ -20,8 +20,10 @@ type Snapshots interface {
 	Visibility(ctx context.Context) (cdc.Visibility, error)
 }
 
-// View names the rows of one (channel, scope) for a snapshot.
+// View names the rows of one (channel, scope) for a snapshot. Of a scope that is resolved, the table may have no such
+// column.
 type View struct {
+	Channel       string
 	Schema, Table string
 	Column, Value string
 	Exclude       []string
@@ -156,7 +158,7 @@ func (h *Hub) read(ctx context.Context, r *reading) {
 	for h.start(r) {
 		ch, index := r.topic.channel, r.topic.index
 		snapshot, err := h.snapshots.Snapshot(ctx, View{
-			Schema: ch.Schema, Table: ch.Table, Column: index.Column, Value: r.topic.value, Exclude: ch.unread(), SnapshotOptions: *ch.Snapshot,
+			Channel: ch.Name, Schema: ch.Schema, Table: ch.Table, Column: index.Column, Value: r.topic.value, Exclude: ch.unread(), SnapshotOptions: *ch.Snapshot,
 		})
 		var rows *shownRows
 		if err == nil {
@@ -266,27 +268,36 @@ func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot, rows *shownRows) {
 		h.release(s.group)
 		s.reading = nil
 		s.activate(&seen{visibility: &visibility, upto: snapshot.Upto})
-		h.catchUp(s, &visibility, h.routeTo)
+		if !h.catchUp(s, &visibility, h.routeTo) {
+			s.suspend()
+			h.await(s)
+		}
 	}
 	if parked {
 		h.park(r, snapshot, rows)
 	}
 }
 
-// catchUp gives route what the hub has routed before and a subscription's snapshot does not show.
-func (h *Hub) catchUp(s *subscription, v *cdc.Visibility, route func(*subscription, *cdc.Transaction, *binding, *cdc.Change)) {
-	for _, t := range h.unseen.transactions {
+// catchUp gives route what the hub has routed before and a subscription's snapshot does not show. It returns false where
+// the way of a row is not known, which route need not have noticed while nobody looked: then only a later snapshot is of
+// use.
+func (h *Hub) catchUp(s *subscription, v *cdc.Visibility, route func(*subscription, *cdc.Transaction, *binding, *cdc.Change) bool) bool {
+	ch := s.group.topic.channel
+	for i := range h.unseen.transactions {
+		t := &h.unseen.transactions[i]
 		if v.Shows(t.tx.XID) {
 			continue
 		}
 		for change := range t.tx.Changes() {
 			for _, b := range h.bindingsThen(change.Table) {
-				if b.channel == s.group.topic.channel {
-					route(s, t.tx, b, &change)
+				if b.channel == ch && !route(s, t.tx, b, &change) {
+					t.cuts = append(t.cuts, cut{ch, whyUnrouted(&change)})
+					return false
 				}
 			}
 		}
 	}
+	return true
 }
 
 // watchVisibility keeps unseen short.

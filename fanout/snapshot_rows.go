@@ -46,7 +46,7 @@ func (c *channel) unread() []string {
 		return c.Exclude
 	}
 	return slices.DeleteFunc(slices.Clone(c.Exclude), func(name string) bool {
-		return slices.ContainsFunc(c.FilterColumns, func(f FilterColumn) bool { return f.Column == name })
+		return slices.ContainsFunc(c.FilterColumns, func(f InputColumn) bool { return f.Column == name })
 	})
 }
 
@@ -61,7 +61,7 @@ func (c *channel) show(snapshot *cdc.Snapshot, clients []*Client) (*shownRows, e
 		}
 		return shown, nil
 	}
-	if _, ok := c.filtered(snapshot.Table); !ok {
+	if _, ok := positions(snapshot.Table, c.FilterColumns); !ok {
 		return nil, errFilterColumnGone
 	}
 	if c.filter.PerClient() {

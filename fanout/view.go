@@ -1,6 +1,8 @@
 package fanout
 
 import (
+	"slices"
+
 	"github.com/reactive-gw/reactive-gw/cdc"
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
@@ -26,13 +28,16 @@ func (h *Hub) route(tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 	if c.Op == cdc.Truncate {
 		return false
 	}
-	if !b.judgeable(c) {
+	if !b.judgeable(b.filtered, c) {
 		return false
 	}
 	d := delta{hub: h, tx: tx, binding: b, change: c}
+	if b.channel.resolver != nil && !d.routeResolved() {
+		return false
+	}
 	for i := range b.scopes {
 		index := &b.channel.scopes[i]
-		if len(index.topics) == 0 {
+		if index.Resolved || len(index.topics) == 0 {
 			continue
 		}
 		m, known := b.move(c, i)
@@ -50,11 +55,11 @@ func (h *Hub) route(tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 	return true
 }
 
-// routeTo does what route does for a single subscription, of a change whose route was known. In the extended protocol it
+// routeTo does what route does for a single subscription. It returns false where route would. In the extended protocol it
 // adds to the parts of the client.
-func (h *Hub) routeTo(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.Change) {
+func (h *Hub) routeTo(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 	d := delta{hub: h, tx: tx, binding: b, change: c}
-	kinds, n := d.kindsFor(s)
+	kinds, n, known := d.kindsFor(s)
 	for _, kind := range kinds[:n] {
 		if s.group.extended {
 			h.tellOne(s, d.extendedEvent(kind))
@@ -62,18 +67,36 @@ func (h *Hub) routeTo(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.C
 		}
 		h.give(s, d.frame(s.group, kind))
 	}
+	return known
 }
 
-// kindsFor says how a single subscription is told of a change whose route was known.
-func (d *delta) kindsFor(s *subscription) (kinds [2]protocol.EventType, n int) {
-	t := s.group.topic
-	for i := range d.binding.scopes {
-		if &d.binding.channel.scopes[i] == t.index {
-			m, _ := d.binding.move(d.change, i)
-			return d.kinds(d.visible(s.client, is(m.was, t.value), is(m.now, t.value)))
+// kindsFor says how a single subscription is told of the change, and false where that is not known.
+func (d *delta) kindsFor(s *subscription) (kinds [2]protocol.EventType, n int, known bool) {
+	was, now, known := d.binding.passes(s.group.topic, d.change)
+	if !known {
+		return kinds, 0, false
+	}
+	kinds, n = d.kinds(d.visible(s.client, was, now))
+	return kinds, n, true
+}
+
+// passes tells whether the row was in a topic's views and is.
+func (b *binding) passes(t *topic, c *cdc.Change) (before, after, known bool) {
+	if c.Op == cdc.Truncate || !b.judgeable(b.filtered, c) {
+		return false, false, false
+	}
+	if t.index.Resolved {
+		was, now, known := b.ways(c)
+		at := place{t.index, t.value}
+		return slices.Contains(was, at), slices.Contains(now, at), known
+	}
+	for i := range b.scopes {
+		if &b.channel.scopes[i] == t.index {
+			m, known := b.move(c, i)
+			return is(m.was, t.value), is(m.now, t.value), known
 		}
 	}
-	return kinds, 0
+	return false, false, false
 }
 
 // kinds says how a view is told of the change, by n events at most two, given whether the row was in it before and is

@@ -231,7 +231,7 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 		Channels: tables.channels, QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"), Resume: fanout.ResumeOptions(s.cfg.Resume),
 		Snapshots: snapshots{&wal.Snapshotter{
 			Pool: s.snapshotPool, Publication: s.cfg.Publication, Version: facts.Version, Types: tables.types, MaxBytes: s.cfg.QueueBytes / 2,
-		}},
+		}, tables.matches},
 	})
 	if err != nil {
 		return nil, err

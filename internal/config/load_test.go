@@ -304,7 +304,8 @@ func TestCommentedSectionOfTheExample(t *testing.T) {
 			Timeout:  2 * time.Second,
 			CacheFor: 30 * time.Second,
 		},
-		FilterRow: "!row.private || row.author_id == ctx.sub",
+		FilterRow:     "!row.private || row.author_id == ctx.sub",
+		ResolveScopes: []string{"{'col': 'conversation_id', 'value': row.conversation_id}"},
 	}}
 	if !reflect.DeepEqual(c.Reactive, want) {
 		t.Errorf("got %v", c.Reactive)

@@ -66,6 +66,8 @@ reactive_reconnects_total 2
 reactive_replication_lag_bytes 9
 # TYPE reactive_replication_lag_seconds gauge
 reactive_replication_lag_seconds 1.5
+# TYPE reactive_resolve_scopes_errors_total counter
+reactive_resolve_scopes_errors_total{channel="message"} 13
 # TYPE reactive_slot_retained_bytes gauge
 reactive_slot_retained_bytes 10
 # TYPE reactive_subscriptions gauge
@@ -79,7 +81,7 @@ func TestNamesAndTypes(t *testing.T) {
 	handler := metrics.Handler(metrics.Sources{
 		Source: func() wal.Stats { return source },
 		Hub: func() fanout.Stats {
-			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, FilterFailures: map[string]uint64{"message": 12}}
+			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13}}
 		},
 		Gateway:  func() gateway.Stats { return gateway.Stats{Connections: 3, Accepted: 4, Rejected: 5} },
 		Retained: func() int64 { return 10 },

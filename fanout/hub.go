@@ -154,7 +154,7 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 	h.parts.tx = tx
 	changes := 0
 	for change := range tx.Changes() {
-		bindings, replaced := h.bindings(change.Table)
+		bindings, replaced := h.bindings(tx, change.Table)
 		for _, ch := range replaced {
 			anew(ch, protocol.ResetSchema)
 		}
@@ -361,10 +361,10 @@ func (h *Hub) beginOneAnew(s *subscription, reason protocol.ResetReason) {
 
 // shut marks a channel whose table is no longer what it was, and ends its subscriptions, also those that still wait for a
 // snapshot. In the base protocol that ends the connections.
-func (h *Hub) shut(ch *channel) {
+func (h *Hub) shut(tx *cdc.Transaction, ch *channel) {
 	ch.broken, ch.table = true, 0
 	h.parts.void(ch)
-	h.log.cut(h.parts.tx, protocol.ResetSchema, ch)
+	h.log.cut(tx, protocol.ResetSchema, ch)
 	for _, s := range slices.Concat(ch.active(), h.waitingFor(ch)) {
 		if s.group.extended {
 			h.end(s, protocol.CodeUnknownChannel, "the channel's table was altered")
@@ -397,7 +397,7 @@ func (h *Hub) bindingsThen(t *cdc.Table) []*binding {
 // bindings returns what a table means to the channels, after looking whether it is still the table that it was. replaced
 // are the channels whose name now means another table than before: one that was dropped and created again, or swapped.
 // Nothing will ever tell that the old one's rows are gone.
-func (h *Hub) bindings(t *cdc.Table) (bindings []*binding, replaced []*channel) {
+func (h *Hub) bindings(tx *cdc.Transaction, t *cdc.Table) (bindings []*binding, replaced []*channel) {
 	known, ok := h.shapes[t.OID]
 	if ok && known.table == t {
 		return known.bindings, nil
@@ -407,7 +407,7 @@ func (h *Hub) bindings(t *cdc.Table) (bindings []*binding, replaced []*channel) 
 		if !ok {
 			h.logger.Error("the table was altered so that the channel no longer fits it: mend the configuration and restart",
 				zap.String("channel", ch.Name), zap.Stringer("table", t))
-			h.shut(ch)
+			h.shut(tx, ch)
 			continue
 		}
 		if ch.table != 0 && ch.table != t.OID {
@@ -417,7 +417,7 @@ func (h *Hub) bindings(t *cdc.Table) (bindings []*binding, replaced []*channel) 
 		bindings = append(bindings, b)
 	}
 	if ok && known.table.String() != t.String() {
-		h.renamed(known, t)
+		h.renamed(tx, known, t)
 	}
 	h.shapes[t.OID] = shape{table: t, bindings: bindings}
 	return bindings, replaced
@@ -425,14 +425,14 @@ func (h *Hub) bindings(t *cdc.Table) (bindings []*binding, replaced []*channel) 
 
 // renamed ends the views of a table that has another name now: its channels hear nothing of it any more. A channel that
 // has found another table of its name goes on with that.
-func (h *Hub) renamed(was shape, now *cdc.Table) {
+func (h *Hub) renamed(tx *cdc.Transaction, was shape, now *cdc.Table) {
 	for _, b := range was.bindings {
 		if b.channel.table != now.OID {
 			continue
 		}
 		h.logger.Error("the table was renamed: mend the configuration and restart",
 			zap.String("channel", b.channel.Name), zap.Stringer("table", was.table), zap.Stringer("now", now))
-		h.shut(b.channel)
+		h.shut(tx, b.channel)
 	}
 }
 

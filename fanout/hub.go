@@ -12,7 +12,7 @@ import (
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
 
-// Hub is the cdc.Sink that turns transactions into frames in clients' queues. Deliver and Reset belong to one goroutine,
+// Hub is the cdc.Sink that turns transactions into frames in clients' queues. The methods of cdc.Sink belong to one goroutine,
 // everything else may be called from any. One lock covers the index: a subscription begins and ends between two
 // transactions, never within one.
 type Hub struct {
@@ -37,6 +37,9 @@ type Hub struct {
 
 	batches  []*group  // that have one, or had
 	batchDue time.Time // when sendBatches looks again; zero while there is none
+
+	delivered cdc.LSN // the last transaction of the log
+	ingested  uint64  // transactions that came beside it
 
 	judged        uint64 // changes that a filter was asked about
 	subscriptions int
@@ -103,9 +106,17 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
-	keep, matters := unseenTransaction{tx: tx}, false
+	h.delivered = tx.Commit
+	if routed, matters := h.routeAll(tx); matters {
+		h.unseen.add(routed)
+	}
+}
+
+// routeAll routes every change, and tells whether one is of a channel with snapshots.
+func (h *Hub) routeAll(tx *cdc.Transaction) (routed unseenTransaction, matters bool) {
+	routed.tx = tx
 	cut := func(ch *channel) {
-		keep.cuts = append(keep.cuts, ch)
+		routed.cuts = append(routed.cuts, ch)
 		h.beginAnew(ch)
 	}
 	for change := range tx.Changes() {
@@ -120,9 +131,7 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 			}
 		}
 	}
-	if matters {
-		h.unseen.add(keep)
-	}
+	return routed, matters
 }
 
 // Start implements cdc.Sink.

@@ -84,6 +84,9 @@ type reading struct {
 	waiting map[*subscription]struct{}
 	place   *list.Element // among those that are wanted; nil when a reader has it
 	stale   bool          // what it reads may have been read before a gap in the stream
+	// following are transactions beside the log that came while it was read.
+	following      []*cdc.Transaction
+	followingBytes int
 }
 
 // await puts a subscription among those that wait for the topic's snapshot.
@@ -177,6 +180,7 @@ func (h *Hub) start(r *reading) bool {
 	}
 	h.readingNumber++
 	r.number, r.stale = h.readingNumber, false
+	r.following, r.followingBytes = nil, 0
 	h.running[r] = struct{}{}
 	return true
 }
@@ -243,20 +247,27 @@ func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot, rows *shownRows) {
 		h.release(s.group)
 		s.activate(&seen{visibility: &visibility, upto: snapshot.Upto})
 		h.catchUp(s, &visibility)
+		for _, tx := range r.following {
+			h.replay(s, tx)
+		}
 	}
 }
 
 // catchUp delivers to one subscription what the hub has routed before and its snapshot does not show.
 func (h *Hub) catchUp(s *subscription, v *cdc.Visibility) {
 	for _, t := range h.unseen.transactions {
-		if v.Shows(t.tx.XID) {
-			continue
+		if !v.Shows(t.tx.XID) {
+			h.replay(s, t.tx)
 		}
-		for change := range t.tx.Changes() {
-			for _, b := range h.bindingsThen(change.Table) {
-				if b.channel == s.group.topic.channel {
-					h.routeTo(s, b, &change)
-				}
+	}
+}
+
+// replay delivers to one subscription what the hub has routed before.
+func (h *Hub) replay(s *subscription, tx *cdc.Transaction) {
+	for change := range tx.Changes() {
+		for _, b := range h.bindingsThen(change.Table) {
+			if b.channel == s.group.topic.channel {
+				h.routeTo(s, b, &change)
 			}
 		}
 	}

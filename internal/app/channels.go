@@ -20,6 +20,32 @@ type served struct {
 	types    *values.Catalog
 	channels []fanout.Channel
 	wanted   []wal.WantedTable
+	ingested []ingested // their channels are not among channels
+}
+
+// unpublished are the tables that the log is not asked about.
+func (s *served) unpublished() map[wal.TableName]bool {
+	tables := map[wal.TableName]bool{}
+	for _, entry := range s.ingested {
+		if entry.table != nil {
+			tables[entry.table.TableName] = true
+		}
+	}
+	return tables
+}
+
+// want is what the database has to have.
+func (s *served) want(cfg *config.Config) wal.Wanted {
+	return wal.Wanted{Slot: cfg.Slot, Publication: cfg.Publication, Tables: s.wanted, NoTables: len(s.ingested) > 0}
+}
+
+// allChannels are those of the log and the others.
+func (s *served) allChannels() []fanout.Channel {
+	all := slices.Clone(s.channels)
+	for _, entry := range s.ingested {
+		all = append(all, entry.channel)
+	}
+	return all
 }
 
 // resolve looks the configured tables and columns up in the catalog. What is not there is a *config.Error with the place
@@ -139,6 +165,14 @@ func (r *resolver) entry(i int) {
 	at := slices.IndexFunc(r.facts.Tables, func(t *wal.TableInfo) bool {
 		return t.Schema == entry.Table.Schema && t.Name == entry.Table.Name
 	})
+	if entry.Source != config.SourceWAL {
+		var t *wal.TableInfo
+		if at >= 0 {
+			t = r.facts.Tables[at]
+		}
+		r.ingestedEntry(entry, t, path)
+		return
+	}
 	if at < 0 {
 		var names []string
 		for _, t := range r.facts.Tables {
@@ -148,6 +182,11 @@ func (r *resolver) entry(i int) {
 		return
 	}
 	t := r.facts.Tables[at]
+	r.served.add(r.channel(entry, t, path), t)
+}
+
+// channel is what an entry means for a table that is there.
+func (r *resolver) channel(entry config.Reactive, t *wal.TableInfo, path string) fanout.Channel {
 	scopes := r.scopes(entry, t, path)
 	for j, name := range entry.Columns.Exclude {
 		switch place := fmt.Sprintf("%s.columns.exclude[%d]", path, j); {
@@ -157,16 +196,23 @@ func (r *resolver) entry(i int) {
 			r.problem(place, "leave it in: clients tell rows apart by it", "column %s is part of the primary key", name)
 		}
 	}
-	filter, filterColumns := r.filter(entry, t, path)
-	r.served.add(fanout.Channel{
+	filter, filterColumns := r.filter(entry, func(name string) (uint32, bool) {
+		if column := t.Column(name); column != nil {
+			return column.TypeOID, true
+		}
+		return 0, false
+	}, columnNames(t), path)
+	return fanout.Channel{
 		Name: entry.Channel, Schema: t.Schema, Table: t.Name, Scopes: scopes, Exclude: entry.Columns.Exclude, Columns: columnNames(t),
 		Filter: filter, FilterColumns: filterColumns,
 		Snapshot: r.snapshot(entry, t, path), BatchEvery: entry.Batch,
-	}, t)
+	}
 }
 
-// filter is nil where every client sees every row.
-func (r *resolver) filter(entry config.Reactive, t *wal.TableInfo, path string) (fanout.RowFilter, []fanout.FilterColumn) {
+// filter is nil where every client sees every row. typeOf finds a column's type, and columns are those that there are.
+func (r *resolver) filter(
+	entry config.Reactive, typeOf func(column string) (oid uint32, ok bool), columns []string, path string,
+) (fanout.RowFilter, []fanout.FilterColumn) {
 	if entry.FilterRow == "" {
 		return nil, nil
 	}
@@ -176,16 +222,16 @@ func (r *resolver) filter(entry config.Reactive, t *wal.TableInfo, path string) 
 		r.problem(place, `write a CEL expression that comes to a bool, such as "!row.private || row.author_id == ctx.sub"`, "%v", err)
 		return nil, nil
 	}
-	var columns []fanout.FilterColumn
+	var looked []fanout.FilterColumn
 	for _, name := range filter.Columns() {
-		column := t.Column(name)
-		if column == nil {
-			r.problem(place, insteadOf(name, columnNames(t)), "table %s has no column %s", t, name)
+		oid, ok := typeOf(name)
+		if !ok {
+			r.problem(place, insteadOf(name, columns), "table %s.%s has no column %s", entry.Table.Schema, entry.Table.Name, name)
 			continue
 		}
-		columns = append(columns, fanout.FilterColumn{Column: name, TypeOID: column.TypeOID})
+		looked = append(looked, fanout.FilterColumn{Column: name, TypeOID: oid})
 	}
-	return rowFilter{filter, r.served.types}, columns
+	return rowFilter{filter, r.served.types}, looked
 }
 
 func (r *resolver) snapshot(entry config.Reactive, t *wal.TableInfo, path string) *fanout.SnapshotOptions {

@@ -9,12 +9,16 @@ import (
 )
 
 // snapshots lets the hub, which knows no database, read views from it.
-type snapshots struct{ *wal.Snapshotter }
+type snapshots struct {
+	*wal.Snapshotter
+	unpublished map[wal.TableName]bool
+}
 
 // Snapshot implements fanout.Snapshots.
 func (s snapshots) Snapshot(ctx context.Context, v fanout.View) (*cdc.Snapshot, error) {
+	table := wal.TableName{Schema: v.Schema, Name: v.Table}
 	q := wal.SnapshotQuery{
-		Table: wal.TableName{Schema: v.Schema, Name: v.Table}, Column: v.Column, Value: v.Value, Exclude: v.Exclude, Limit: v.Limit,
+		Table: table, Unpublished: s.unpublished[table], Column: v.Column, Value: v.Value, Exclude: v.Exclude, Limit: v.Limit,
 	}
 	for _, o := range v.OrderBy {
 		q.OrderBy = append(q.OrderBy, wal.SnapshotOrder(o))

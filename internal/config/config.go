@@ -53,6 +53,8 @@ type Config struct {
 	Authenticate *Authenticate
 	// Reactive lists the tables that are served; nil means every table of the publication.
 	Reactive []Reactive
+	// Ingest says how events come that the log does not bring; nil is not at all, but for what SQL emits.
+	Ingest *Ingest
 
 	places places
 }
@@ -82,7 +84,10 @@ type Reactive struct {
 	Table TableName
 	// Channel is the name that clients subscribe to; no two tables share one.
 	Channel string
-	// Scopes are the columns by which clients may subscribe; nil means the foreign-key and primary-key columns.
+	// Source is the way by which changes of the table come. Only of SourceWAL the table has to exist.
+	Source Source
+	// Scopes are the columns by which clients may subscribe; nil, which only SourceWAL may have, means the foreign-key and
+	// primary-key columns.
 	Scopes  []string
 	Columns Columns
 	// Snapshot is what new subscribers are sent first; nil for nothing.
@@ -127,6 +132,9 @@ func (c *Config) String() string {
 		b.WriteString("reactive=all")
 	} else {
 		fmt.Fprintf(&b, "reactive=%v", c.Reactive)
+	}
+	if c.Ingest != nil {
+		fmt.Fprintf(&b, " ingest=%v", c.Ingest)
 	}
 	return b.String()
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/reactive-gw/reactive-gw/cdc/ingest"
 	"github.com/reactive-gw/reactive-gw/fanout"
 	"github.com/reactive-gw/reactive-gw/gateway"
 	"github.com/reactive-gw/reactive-gw/wal"
@@ -19,6 +20,7 @@ type Sources struct {
 	Source  func() wal.Stats
 	Hub     func() fanout.Stats
 	Gateway func() gateway.Stats
+	Ingest  func() ingest.Stats
 	// Retained is the log that the slot holds back, in bytes, as last seen; negative while it is not known.
 	Retained func() int64
 	Version  string
@@ -47,6 +49,7 @@ type moment struct {
 	source   wal.Stats
 	hub      fanout.Stats
 	gateway  gateway.Stats
+	ingest   ingest.Stats
 	retained int64
 }
 
@@ -54,11 +57,15 @@ type collector struct {
 	sources        Sources
 	figures        []figure
 	filterFailures *prometheus.Desc
+	ingestEvents   *prometheus.Desc
+	ingestErrors   *prometheus.Desc
 }
 
 func newCollector(s Sources) *collector {
 	c := &collector{sources: s, filterFailures: prometheus.NewDesc("reactive_filter_errors_total",
 		"Times that a filterRow had no answer, so that a client was not shown a row.", []string{"channel"}, nil)}
+	c.ingestEvents = prometheus.NewDesc("reactive_ingest_events_total", "Events taken beside the log.", []string{"source"}, nil)
+	c.ingestErrors = prometheus.NewDesc("reactive_ingest_errors_total", "Payloads beside the log that were refused.", []string{"source"}, nil)
 	add := func(kind prometheus.ValueType, name, help string, labels prometheus.Labels, read func(*moment) float64) {
 		c.figures = append(c.figures, figure{prometheus.NewDesc("reactive_"+name, help, nil, labels), kind, read})
 	}
@@ -76,6 +83,7 @@ func newCollector(s Sources) *collector {
 	})
 	counter("connections_accepted_total", "Client connections accepted.", func(m *moment) float64 { return float64(m.gateway.Accepted) })
 	counter("connections_rejected_total", "Client connections over the limit.", func(m *moment) float64 { return float64(m.gateway.Rejected) })
+	counter("ingest_gaps_total", "Times that notifications may have been missed.", func(m *moment) float64 { return float64(m.ingest.Gaps) })
 	gauge("connections", "Client connections open.", func(m *moment) float64 { return float64(m.gateway.Connections) })
 	gauge("subscriptions", "Subscriptions of all clients.", func(m *moment) float64 { return float64(m.hub.Subscriptions) })
 	gauge("queue_bytes", "Bytes waiting in clients' queues.", func(m *moment) float64 { return float64(m.hub.QueueBytes) })
@@ -100,15 +108,23 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- f.desc
 	}
 	ch <- c.filterFailures
+	ch <- c.ingestEvents
+	ch <- c.ingestErrors
 }
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	m := &moment{source: c.sources.Source(), hub: c.sources.Hub(), gateway: c.sources.Gateway(), retained: c.sources.Retained()}
+	m := &moment{source: c.sources.Source(), hub: c.sources.Hub(), gateway: c.sources.Gateway(), ingest: c.sources.Ingest(), retained: c.sources.Retained()}
 	for _, f := range c.figures {
 		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.read(m))
 	}
 	for channel, failures := range m.hub.FilterFailures {
 		ch <- prometheus.MustNewConstMetric(c.filterFailures, prometheus.CounterValue, float64(failures), channel)
+	}
+	for source, events := range m.ingest.Events {
+		ch <- prometheus.MustNewConstMetric(c.ingestEvents, prometheus.CounterValue, float64(events), string(source))
+	}
+	for source, refused := range m.ingest.Errors {
+		ch <- prometheus.MustNewConstMetric(c.ingestErrors, prometheus.CounterValue, float64(refused), string(source))
 	}
 }

@@ -49,6 +49,15 @@ func (a *Assembler) Add(op Op, table *Table, before, after Row) error {
 	return nil
 }
 
+// SetOrigin says where the open transaction comes from. What is said last counts.
+func (a *Assembler) SetOrigin(origin string) error {
+	if !a.open {
+		return fmt.Errorf("set origin: %w", ErrNoTransaction)
+	}
+	a.tx.Origin = origin
+	return nil
+}
+
 // Commit closes the transaction and returns it.
 func (a *Assembler) Commit(commit, end LSN) (*Transaction, error) {
 	if !a.open {

@@ -16,7 +16,7 @@ import (
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
 
-// Hub is the cdc.Sink that turns transactions into frames in clients' queues. Deliver and Reset belong to one goroutine,
+// Hub is the cdc.Sink that turns transactions into frames in clients' queues. The methods of cdc.Sink belong to one goroutine,
 // everything else may be called from any. One lock covers the index: a subscription begins and ends between two
 // transactions, never within one.
 type Hub struct {
@@ -55,6 +55,9 @@ type Hub struct {
 
 	batches  []*group  // that have one, or had
 	batchDue time.Time // when sendBatches looks again; zero while there is none
+
+	delivered cdc.LSN // the last transaction of the log
+	ingested  uint64  // transactions that came beside it
 
 	judged        uint64 // changes that a filter was asked about
 	subscriptions int
@@ -144,13 +147,31 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
-	keep, served, matters := unseenTransaction{tx: tx}, false, false
+	h.delivered = tx.Commit
+	routed, served, matters := h.routeAll(tx)
+	if matters {
+		h.unseen.add(routed)
+	}
+	switch {
+	case served && h.log.keeps() && tx.Size() > maxLogged:
+		h.log.cut(tx, protocol.ResetLogExpired, h.channelsOf(tx)...)
+	case served:
+		h.log.add(tx, routed.cuts)
+	}
+	h.noteNeeded()
+	h.sendParts(protocol.Cursor{Epoch: h.epoch, Position: uint64(tx.End)}.String())
+	h.reach(tx.End)
+}
+
+// routeAll routes every change. served tells whether one is of a channel, matters whether one is of a channel with
+// snapshots.
+func (h *Hub) routeAll(tx *cdc.Transaction) (routed unseenTransaction, served, matters bool) {
+	routed.tx = tx
 	anew := func(ch *channel, reason protocol.ResetReason) {
-		keep.cuts = append(keep.cuts, cut{ch, reason})
+		routed.cuts = append(routed.cuts, cut{ch, reason})
 		h.parts.void(ch)
 		h.beginAnew(ch, reason)
 	}
-	tooBig := h.log.keeps() && tx.Size() > maxLogged
 	h.parts.tx = tx
 	changes := 0
 	for change := range tx.Changes() {
@@ -168,18 +189,7 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 		changes++
 		h.splitIfLarge(changes)
 	}
-	if matters {
-		h.unseen.add(keep)
-	}
-	switch {
-	case served && tooBig:
-		h.log.cut(tx, protocol.ResetLogExpired, h.channelsOf(tx)...)
-	case served:
-		h.log.add(tx, keep.cuts)
-	}
-	h.noteNeeded()
-	h.sendParts(protocol.Cursor{Epoch: h.epoch, Position: uint64(tx.End)}.String())
-	h.reach(tx.End)
+	return routed, served, matters
 }
 
 // whyUnrouted is why the views of a change's channel begin anew.

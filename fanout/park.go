@@ -91,15 +91,19 @@ func (h *Hub) waitingFor(ch *channel) []*subscription {
 
 // completeExtended sends a subscription its view as it is where the stream stands, and lets it go live. frames holds those
 // that need nothing put into them.
-func (h *Hub) completeExtended(s *subscription, v *cdc.Visibility, rows *shownRows, to shownTo, frames map[shownTo][]byte) {
+func (h *Hub) completeExtended(s *subscription, v *cdc.Visibility, rows *shownRows, to shownTo, following []*cdc.Transaction, frames map[shownTo][]byte) {
 	name, echo := s.group.topic.channel.Name, []byte(to.echo)
 	m := merge{hub: h}
-	known := h.catchUp(s, v, func(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
+	put := func(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 		if m.rows == nil {
 			m.rows = rows.keyedFor(to)
 		}
 		return m.route(s, tx, b, c)
-	})
+	}
+	known := h.catchUp(s, v, put)
+	for _, tx := range following {
+		known = known && h.replayAll(s, tx, put)
+	}
 	if !known {
 		h.await(s)
 		return

@@ -42,7 +42,7 @@ func (h *Hub) resume(s *subscription, since string) (frames [][]byte, reason pro
 	switch {
 	case err != nil || cursor.Epoch != h.epoch || at > h.position:
 		return nil, protocol.ResetRestart
-	case !h.log.reaches(at):
+	case !h.log.reaches(at) || ch.Beside:
 		return nil, protocol.ResetLogExpired
 	}
 	chunks := h.log.from(at)

@@ -91,6 +91,9 @@ type reading struct {
 	snapshot *cdc.Snapshot
 	rows     *shownRows
 	since    time.Time
+	// following are transactions beside the log that came while it was read.
+	following      []*cdc.Transaction
+	followingBytes int
 }
 
 // await puts a subscription among those that wait for the topic's snapshot.
@@ -183,6 +186,7 @@ func (h *Hub) start(r *reading) bool {
 	}
 	h.readingNumber++
 	r.number, r.stale = h.readingNumber, false
+	r.following, r.followingBytes = nil, 0
 	h.running[r] = struct{}{}
 	return true
 }
@@ -255,7 +259,7 @@ func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot, rows *shownRows) {
 			continue
 		case s.group.extended:
 			delete(r.waiting, s)
-			h.completeExtended(s, &visibility, rows, to, frames)
+			h.completeExtended(s, &visibility, rows, to, r.following, frames)
 			continue
 		}
 		delete(r.waiting, s)
@@ -268,7 +272,11 @@ func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot, rows *shownRows) {
 		h.release(s.group)
 		s.reading = nil
 		s.activate(&seen{visibility: &visibility, upto: snapshot.Upto})
-		if !h.catchUp(s, &visibility, h.routeTo) {
+		known := h.catchUp(s, &visibility, h.routeTo)
+		for _, tx := range r.following {
+			known = known && h.replayAll(s, tx, h.routeTo)
+		}
+		if !known {
 			s.suspend()
 			h.await(s)
 		}
@@ -278,22 +286,31 @@ func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot, rows *shownRows) {
 	}
 }
 
+// router does with a change what is to be done for one subscription, and returns false where the way of the row is not
+// known.
+type router func(*subscription, *cdc.Transaction, *binding, *cdc.Change) (known bool)
+
 // catchUp gives route what the hub has routed before and a subscription's snapshot does not show. It returns false where
 // the way of a row is not known, which route need not have noticed while nobody looked: then only a later snapshot is of
 // use.
-func (h *Hub) catchUp(s *subscription, v *cdc.Visibility, route func(*subscription, *cdc.Transaction, *binding, *cdc.Change) bool) bool {
+func (h *Hub) catchUp(s *subscription, v *cdc.Visibility, route router) bool {
 	ch := s.group.topic.channel
 	for i := range h.unseen.transactions {
 		t := &h.unseen.transactions[i]
-		if v.Shows(t.tx.XID) {
-			continue
+		if !v.Shows(t.tx.XID) && !h.replayAll(s, t.tx, route) {
+			t.cuts = append(t.cuts, cut{ch, protocol.ResetSchema})
+			return false
 		}
-		for change := range t.tx.Changes() {
-			for _, b := range h.bindingsThen(change.Table) {
-				if b.channel == ch && !route(s, t.tx, b, &change) {
-					t.cuts = append(t.cuts, cut{ch, whyUnrouted(&change)})
-					return false
-				}
+	}
+	return true
+}
+
+// replayAll gives route all changes of a transaction that are of the subscription's channel.
+func (h *Hub) replayAll(s *subscription, tx *cdc.Transaction, route router) bool {
+	for change := range tx.Changes() {
+		for _, b := range h.bindingsThen(change.Table) {
+			if b.channel == s.group.topic.channel && !route(s, tx, b, &change) {
+				return false
 			}
 		}
 	}

@@ -20,6 +20,8 @@ type SnapshotQuery struct {
 	// Match and Value narrow the rows to those of which one of the matches holds. Value is text that each of them can read.
 	Match []SnapshotMatch
 	Value string
+	// Unpublished: the stream has nothing to do with the table, so that all of it is read.
+	Unpublished bool
 	// Exclude names columns that are not read.
 	Exclude []string
 	OrderBy []SnapshotOrder
@@ -69,6 +71,8 @@ join pg_catalog.pg_class c on c.oid = a.attrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where n.nspname = $1 and c.relname = $2 and a.attnum > 0 and not a.attisdropped
 order by a.attnum`
+
+const publishedAnyhow = `$3::text is not null`
 
 const publishedBefore15 = `a.attgenerated = '' and $3::text is not null`
 
@@ -157,7 +161,10 @@ func closeResult(result *pgconn.ResultReader) error {
 // columns describes the table as the stream does, without the excluded columns.
 func (s *Snapshotter) columns(ctx context.Context, tx pgx.Tx, q SnapshotQuery) (*cdc.Table, error) {
 	published := publishedFrom15
-	if s.Version < 150000 {
+	switch {
+	case q.Unpublished:
+		published = publishedAnyhow
+	case s.Version < 150000:
 		published = publishedBefore15
 	}
 	t := &cdc.Table{Schema: q.Table.Schema, Name: q.Table.Name}
@@ -202,7 +209,7 @@ func (s *Snapshotter) columns(ctx context.Context, tx pgx.Tx, q SnapshotQuery) (
 // rows reads what rowsPublished says.
 func (s *Snapshotter) rows(ctx context.Context, tx pgx.Tx, q SnapshotQuery) (partitioned bool, filter string, err error) {
 	published := filterFrom15
-	if s.Version < 150000 {
+	if s.Version < 150000 || q.Unpublished {
 		published = filterBefore15
 	}
 	err = tx.QueryRow(ctx, fmt.Sprintf(rowsPublished, published), q.Table.Schema, q.Table.Name, s.Publication).Scan(&partitioned, &filter)

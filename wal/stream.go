@@ -64,7 +64,7 @@ func (s *stream) start(ctx context.Context, slot, publication string) error {
 	// From 0/0 the server begins at the slot's confirmed position. What it sends again from there is recognised by its
 	// commit position.
 	err = pglogrepl.StartReplication(ctx, s.conn, quote(slot), 0, pglogrepl.StartReplicationOptions{
-		PluginArgs: []string{"proto_version '1'", "publication_names " + literal(quote(publication))},
+		PluginArgs: []string{"proto_version '1'", "publication_names " + literal(quote(publication)), "messages 'true'"},
 	})
 	if err != nil {
 		err = fmt.Errorf("start replication of slot %s: %w", slot, err)

@@ -33,7 +33,7 @@ func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	findings := facts.Findings(wal.Wanted{Slot: cfg.Slot, Publication: cfg.Publication, Tables: tables.wanted})
+	findings := facts.Findings(tables.want(cfg))
 	schema, err := migrationFinding(ctx, database, facts.Role)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/reactive-gw/reactive-gw/cdc/ingest"
 	"github.com/reactive-gw/reactive-gw/fanout"
 	"github.com/reactive-gw/reactive-gw/gateway"
 	"github.com/reactive-gw/reactive-gw/internal/metrics"
@@ -56,6 +57,12 @@ reactive_events_total 6
 reactive_filter_errors_total{channel="message"} 12
 # TYPE reactive_frames_total counter
 reactive_frames_total 7
+# TYPE reactive_ingest_errors_total counter
+reactive_ingest_errors_total{source="notify"} 14
+# TYPE reactive_ingest_events_total counter
+reactive_ingest_events_total{source="hook"} 13
+# TYPE reactive_ingest_gaps_total counter
+reactive_ingest_gaps_total 15
 # TYPE reactive_live gauge
 reactive_live 1
 # TYPE reactive_queue_bytes gauge
@@ -83,7 +90,12 @@ func TestNamesAndTypes(t *testing.T) {
 		Hub: func() fanout.Stats {
 			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13}}
 		},
-		Gateway:  func() gateway.Stats { return gateway.Stats{Connections: 3, Accepted: 4, Rejected: 5} },
+		Gateway: func() gateway.Stats { return gateway.Stats{Connections: 3, Accepted: 4, Rejected: 5} },
+		Ingest: func() ingest.Stats {
+			return ingest.Stats{
+				Events: map[ingest.Source]uint64{ingest.Hook: 13}, Errors: map[ingest.Source]uint64{ingest.Notify: 14}, Gaps: 15,
+			}
+		},
 		Retained: func() int64 { return 10 },
 		Version:  "v1.2.3",
 	})
@@ -124,7 +136,8 @@ func TestScrapeWhileWorking(t *testing.T) {
 	}
 	edge := gateway.New(gateway.Options{Hub: hub, Log: zap.NewNop()})
 	handler := metrics.Handler(metrics.Sources{
-		Source: func() wal.Stats { return wal.Stats{} }, Hub: hub.Stats, Gateway: edge.Stats, Retained: func() int64 { return -1 },
+		Source: func() wal.Stats { return wal.Stats{} }, Hub: hub.Stats, Gateway: edge.Stats,
+		Ingest: func() ingest.Stats { return ingest.Stats{} }, Retained: func() int64 { return -1 },
 	})
 	var working sync.WaitGroup
 	for range 2 {

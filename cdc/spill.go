@@ -72,6 +72,19 @@ func (f *spillFile) close() {
 	}
 }
 
+// Check finds out whether there is a place to spill to, before it is needed. The error is a *SpillError.
+func (s *Spill) Check() error {
+	disk, err := newSpillFile(s.Dir)
+	if err == nil {
+		_, err = disk.append(make([]byte, segmentSize))
+		disk.close()
+	}
+	if err != nil {
+		return s.failed(err)
+	}
+	return nil
+}
+
 func (s *Spill) failed(err error) error {
 	return &SpillError{Dir: cmp.Or(s.Dir, os.TempDir()), Err: err}
 }

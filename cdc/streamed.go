@@ -44,6 +44,10 @@ func (a *Assembler) Within(xid uint32) error {
 	return nil
 }
 
+// Subtransaction is what Within was called with last, counted from the identifier of the transaction whose block is open: it
+// is greater for those that began later, also where identifiers have wrapped around.
+func (a *Assembler) Subtransaction() uint32 { return a.open.now }
+
 // StreamAbort takes back what a transaction in progress did in a subtransaction and those below it, or, where both
 // identifiers are the same, all of it. It must be told in the order of the source's log: see subtransactions.
 func (a *Assembler) StreamAbort(xid, subtransaction uint32) error {
@@ -60,6 +64,14 @@ func (a *Assembler) StreamAbort(xid, subtransaction uint32) error {
 	a.memory -= t.tx.bytes
 	t.tx.disk.close()
 	return nil
+}
+
+// InProgress is how many transactions wait for their StreamCommit, and how many bytes of them are on disk.
+func (a *Assembler) InProgress() (transactions int, disk int64) {
+	for _, t := range a.streamed {
+		disk += t.tx.DiskSize()
+	}
+	return len(a.streamed), disk
 }
 
 // StreamTables lists the tables that the changes of a transaction in progress are of. Until its commit they may be exchanged

@@ -20,6 +20,9 @@ import (
 // Source is the cdc.Source that reads the server's slot. It connects, makes sure that slot and publication are there,
 // streams, and begins again whenever the connection is lost.
 type Source struct {
+	// Spill bounds the memory of transactions that are not complete yet. It is not changed once the source runs.
+	Spill cdc.Spill
+
 	server      *Server
 	url         string
 	want        Wanted
@@ -150,7 +153,7 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 	}
 	st := &stream{
 		conn: conn, tracker: s.tracker, handoff: handoff, stats: &s.stats, unpublished: &s.unpublished,
-		collector: &collector{ctx: ctx, relations: &s.relations, tracker: s.tracker},
+		collector: &collector{ctx: ctx, relations: &s.relations, tracker: s.tracker, assembler: cdc.Assembler{Spill: s.Spill}},
 	}
 	s.relations.forget()
 	if err := st.start(ctx, s.server.Slot, s.server.Publication); err != nil {

@@ -72,6 +72,18 @@ func (a *Assembler) Add(op Op, table *Table, before, after Row) error {
 	return nil
 }
 
+// SetOrigin says who made the changes of the open transaction. What is said last counts, as far as it is not rolled back.
+func (a *Assembler) SetOrigin(origin string) error {
+	if a.open == nil {
+		return fmt.Errorf("set origin: %w", ErrNoTransaction)
+	}
+	if a.open.streamed {
+		a.open.origins = append(a.open.origins, said{within: a.open.now, origin: a.open.tx.Origin})
+	}
+	a.open.tx.Origin = origin
+	return nil
+}
+
 // Commit closes the transaction and returns it.
 func (a *Assembler) Commit(commit, end LSN) (*Transaction, error) {
 	if a.open == nil {

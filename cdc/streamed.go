@@ -58,6 +58,7 @@ func (a *Assembler) StreamAbort(xid, subtransaction uint32) error {
 	case t == nil:
 		return fmt.Errorf("abort transaction %d: %w", xid, ErrNoTransaction)
 	case subtransaction != xid:
+		t.cutOrigins(subtransaction - xid)
 		return a.cut(t, subtransaction-xid)
 	}
 	delete(a.streamed, xid)
@@ -112,6 +113,13 @@ type subtransactions struct {
 	now      uint32   // the subtransaction to whom changes go, counted from the transaction's own identifier
 	marks    []marked // of the segments
 	marked            // of the buffer
+	origins  []said
+}
+
+// said is a change of the transaction's origin: who said it, and what it was before.
+type said struct {
+	within uint32
+	origin string
 }
 
 // marked says what a part of the changes holds.
@@ -139,6 +147,13 @@ func (t *assembly) mark() {
 	if t.streamed {
 		t.marked.tables = len(t.tx.tables)
 		t.marks = append(t.marks, t.marked)
+	}
+}
+
+// cutOrigins is cut for the origin.
+func (t *assembly) cutOrigins(from uint32) {
+	for last := len(t.origins) - 1; last >= 0 && t.origins[last].within >= from; last-- {
+		t.tx.Origin, t.origins = t.origins[last].origin, t.origins[:last]
 	}
 }
 

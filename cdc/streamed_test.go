@@ -281,3 +281,20 @@ func TestUnreadableSpillIsNoShortTransaction(t *testing.T) {
 	for range tx.Changes() { //nolint:revive // until it panics
 	}
 }
+
+func TestOriginOfARolledBackSubtransactionIsForgotten(t *testing.T) {
+	var a Assembler
+	say := func(xid uint32, origin string) error { return errors.Join(a.Within(xid), a.SetOrigin(origin)) }
+	err := errors.Join(a.StreamStart(5, true), say(5, "branch"), say(6, "gone"), say(7, "gone too"), a.StreamStop(),
+		a.StreamAbort(5, 7), a.StreamAbort(5, 6))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := a.StreamCommit(5, 1, 2, time.Time{})
+	if err != nil || tx.Origin != "branch" {
+		t.Errorf("origin %q, error %v", tx.Origin, err)
+	}
+	if err := a.SetOrigin("branch"); !errors.Is(err, ErrNoTransaction) {
+		t.Errorf("outside: error %v", err)
+	}
+}

@@ -18,6 +18,8 @@ type Transaction struct {
 	End LSN
 	// Time is the commit's time on the server's clock.
 	Time time.Time
+	// Origin is who made the changes, where the transaction says so; at most 256 bytes.
+	Origin string
 
 	tables   []*Table
 	segments []segment

@@ -20,6 +20,7 @@ type served struct {
 	types    *values.Catalog
 	channels []fanout.Channel
 	wanted   []wal.WantedTable
+	matches  snapshotMatches
 }
 
 // resolve looks the configured tables and columns up in the catalog. What is not there is a *config.Error with the place
@@ -29,7 +30,7 @@ func resolve(cfg *config.Config, facts *wal.Facts, log *zap.Logger) (*served, er
 	if cfg.Reactive == nil {
 		return everyTable(facts, types, log), nil
 	}
-	r := &resolver{cfg: cfg, facts: facts, served: &served{types: types}}
+	r := &resolver{cfg: cfg, facts: facts, served: &served{types: types, matches: snapshotMatches{}}}
 	for i := range cfg.Reactive {
 		r.entry(i)
 	}
@@ -72,10 +73,12 @@ func (s *served) add(ch fanout.Channel, t *wal.TableInfo) {
 	s.channels = append(s.channels, ch)
 	var columns []string
 	for _, scope := range ch.Scopes {
-		columns = append(columns, scope.Column)
+		if !scope.Resolved {
+			columns = append(columns, scope.Column)
+		}
 	}
-	for _, filtered := range ch.FilterColumns {
-		columns = append(columns, filtered.Column)
+	for _, input := range slices.Concat(ch.FilterColumns, ch.ResolverColumns) {
+		columns = append(columns, input.Column)
 	}
 	for i := range s.wanted {
 		if s.wanted[i].TableName == t.TableName {
@@ -148,7 +151,8 @@ func (r *resolver) entry(i int) {
 		return
 	}
 	t := r.facts.Tables[at]
-	scopes := r.scopes(entry, t, path)
+	sources := r.scopeSources(entry, t, path)
+	scopes := r.scopes(entry, t, path, sources)
 	for j, name := range entry.Columns.Exclude {
 		switch place := fmt.Sprintf("%s.columns.exclude[%d]", path, j); {
 		case t.Column(name) == nil:
@@ -157,16 +161,20 @@ func (r *resolver) entry(i int) {
 			r.problem(place, "leave it in: clients tell rows apart by it", "column %s is part of the primary key", name)
 		}
 	}
-	filter, filterColumns := r.filter(entry, t, path)
-	r.served.add(fanout.Channel{
+	ch := fanout.Channel{
 		Name: entry.Channel, Schema: t.Schema, Table: t.Name, Scopes: scopes, Exclude: entry.Columns.Exclude, Columns: columnNames(t),
-		Filter: filter, FilterColumns: filterColumns,
 		Snapshot: r.snapshot(entry, t, path), BatchEvery: entry.Batch,
-	}, t)
+	}
+	ch.Filter, ch.FilterColumns = r.filter(entry, t, path)
+	if sources != nil {
+		ch.Resolver, ch.ResolverColumns = sources, sources.columns
+		r.snapshotBy(entry, sources, scopes, path)
+	}
+	r.served.add(ch, t)
 }
 
 // filter is nil where every client sees every row.
-func (r *resolver) filter(entry config.Reactive, t *wal.TableInfo, path string) (fanout.RowFilter, []fanout.FilterColumn) {
+func (r *resolver) filter(entry config.Reactive, t *wal.TableInfo, path string) (fanout.RowFilter, []fanout.InputColumn) {
 	if entry.FilterRow == "" {
 		return nil, nil
 	}
@@ -176,16 +184,21 @@ func (r *resolver) filter(entry config.Reactive, t *wal.TableInfo, path string) 
 		r.problem(place, `write a CEL expression that comes to a bool, such as "!row.private || row.author_id == ctx.sub"`, "%v", err)
 		return nil, nil
 	}
-	var columns []fanout.FilterColumn
-	for _, name := range filter.Columns() {
+	return rowFilter{filter, r.served.types}, r.inputs(filter.Columns(), t, place)
+}
+
+// inputs looks up the columns that an expression names.
+func (r *resolver) inputs(names []string, t *wal.TableInfo, place string) []fanout.InputColumn {
+	var columns []fanout.InputColumn
+	for _, name := range names {
 		column := t.Column(name)
 		if column == nil {
 			r.problem(place, insteadOf(name, columnNames(t)), "table %s has no column %s", t, name)
 			continue
 		}
-		columns = append(columns, fanout.FilterColumn{Column: name, TypeOID: column.TypeOID})
+		columns = append(columns, fanout.InputColumn{Column: name, TypeOID: column.TypeOID})
 	}
-	return rowFilter{filter, r.served.types}, columns
+	return columns
 }
 
 func (r *resolver) snapshot(entry config.Reactive, t *wal.TableInfo, path string) *fanout.SnapshotOptions {
@@ -202,7 +215,7 @@ func (r *resolver) snapshot(entry config.Reactive, t *wal.TableInfo, path string
 	return options
 }
 
-func (r *resolver) scopes(entry config.Reactive, t *wal.TableInfo, path string) []fanout.Scope {
+func (r *resolver) scopes(entry config.Reactive, t *wal.TableInfo, path string, sources *scopeSources) []fanout.Scope {
 	if entry.Scopes == nil {
 		scopes := defaultScopes(t)
 		if len(scopes) == 0 {
@@ -213,6 +226,10 @@ func (r *resolver) scopes(entry config.Reactive, t *wal.TableInfo, path string) 
 	var scopes []fanout.Scope
 	for j, name := range entry.Scopes {
 		place, column := fmt.Sprintf("%s.scopes[%d]", path, j), t.Column(name)
+		if sources.of(name) != nil {
+			scopes = append(scopes, fanout.Scope{Column: name, Type: sources.typeOf(name, column), Resolved: true})
+			continue
+		}
 		if column == nil {
 			r.problem(place, insteadOf(name, columnNames(t)), "table %s has no column %s", t, name)
 			continue

@@ -57,6 +57,8 @@ type Config struct {
 	Authenticate *Authenticate
 	// Reactive lists the tables that are served; nil means every table of the publication.
 	Reactive []Reactive
+	// Resume bounds what is kept for clients that come back.
+	Resume Resume
 
 	places places
 }
@@ -89,6 +91,9 @@ type Reactive struct {
 	// Scopes are the columns by which clients may subscribe; nil means the foreign-key and primary-key columns.
 	Scopes  []string
 	Columns Columns
+	// ResolveScopes are CEL expressions over row that come to the values of scopes which are not columns of the table, each
+	// to {'col': ..., 'value': ...} or to a list of such maps; nil where all scopes are columns.
+	ResolveScopes []string
 	// Snapshot is what new subscribers are sent first; nil for nothing.
 	Snapshot *Snapshot
 	// Authorize says who may subscribe; nil is everyone who got in.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -142,7 +143,7 @@ func TestEveryFieldOfConfigComesFromSomewhere(t *testing.T) {
 		settable[strings.ToLower(s.key)] = true
 	}
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
-		if field.IsExported() && field.Name != "Reactive" && field.Name != "Authenticate" && !settable[strings.ToLower(field.Name)] {
+		if field.IsExported() && !slices.Contains([]string{"Reactive", "Authenticate", "Resume"}, field.Name) && !settable[strings.ToLower(field.Name)] {
 			t.Errorf("no setting is named like Config.%s", field.Name)
 		}
 	}
@@ -305,7 +306,8 @@ func TestCommentedSectionOfTheExample(t *testing.T) {
 			Timeout:  2 * time.Second,
 			CacheFor: 30 * time.Second,
 		},
-		FilterRow: "!row.private || row.author_id == ctx.sub",
+		FilterRow:     "!row.private || row.author_id == ctx.sub",
+		ResolveScopes: []string{"{'col': 'conversation_id', 'value': row.conversation_id}"},
 	}}
 	if !reflect.DeepEqual(c.Reactive, want) {
 		t.Errorf("got %v", c.Reactive)

@@ -42,6 +42,7 @@ func (d *document) reactiveEntry(path string, node ast.Node) Reactive {
 		{"table", one(d, kindText, tableName, &r.Table)},
 		{"channel", one(d, kindText, channelName, &r.Channel)},
 		{"scopes", some(d, catalogName, &r.Scopes)},
+		{"resolveScopes", some(d, program, &r.ResolveScopes)},
 		{"snapshot", func(path string, node ast.Node) {
 			r.Snapshot = &Snapshot{Limit: defaultLimit}
 			d.mapping(path, node, []key{
@@ -69,6 +70,9 @@ func (d *document) reactiveEntry(path string, node ast.Node) Reactive {
 	}
 	if r.Channel == "" {
 		r.Channel = r.Table.Name
+	}
+	if r.ResolveScopes != nil && r.Scopes == nil {
+		d.failAt(path+".resolveScopes", "resolveScopes has no scopes to come to", "name them in scopes")
 	}
 	for i, scope := range r.Scopes {
 		if slices.Contains(r.Columns.Exclude, scope) {

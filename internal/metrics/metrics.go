@@ -54,11 +54,17 @@ type collector struct {
 	sources        Sources
 	figures        []figure
 	filterFailures *prometheus.Desc
+	scopeFailures  *prometheus.Desc
 }
 
 func newCollector(s Sources) *collector {
-	c := &collector{sources: s, filterFailures: prometheus.NewDesc("reactive_filter_errors_total",
-		"Times that a filterRow had no answer, so that a client was not shown a row.", []string{"channel"}, nil)}
+	c := &collector{
+		sources: s,
+		filterFailures: prometheus.NewDesc("reactive_filter_errors_total",
+			"Times that a filterRow had no answer, so that a client was not shown a row.", []string{"channel"}, nil),
+		scopeFailures: prometheus.NewDesc("reactive_resolve_scopes_errors_total",
+			"Times that resolveScopes had no answer, so that the channel's views began anew.", []string{"channel"}, nil),
+	}
 	add := func(kind prometheus.ValueType, name, help string, labels prometheus.Labels, read func(*moment) float64) {
 		c.figures = append(c.figures, figure{prometheus.NewDesc("reactive_"+name, help, nil, labels), kind, read})
 	}
@@ -102,6 +108,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- f.desc
 	}
 	ch <- c.filterFailures
+	ch <- c.scopeFailures
 }
 
 // Collect implements prometheus.Collector.
@@ -112,5 +119,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for channel, failures := range m.hub.FilterFailures {
 		ch <- prometheus.MustNewConstMetric(c.filterFailures, prometheus.CounterValue, float64(failures), channel)
+	}
+	for channel, failures := range m.hub.ResolverFailures {
+		ch <- prometheus.MustNewConstMetric(c.scopeFailures, prometheus.CounterValue, float64(failures), channel)
 	}
 }

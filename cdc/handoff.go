@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Handoff is the queue between a source and the pipeline, bounded in bytes. One goroutine puts, one takes. Putting never
+// Handoff is the queue between a source and the pipeline, bounded in bytes, those on disk included. One goroutine puts, one takes. Putting never
 // blocks, so that a source can go on answering its server while it waits for room.
 type Handoff struct {
 	limit int
@@ -115,7 +115,7 @@ func (d Delivery) size() int {
 	if d.Transaction == nil {
 		return transactionOverhead
 	}
-	return d.Transaction.Size()
+	return d.Transaction.Size() + int(d.Transaction.DiskSize())
 }
 
 func signal(c chan struct{}) {

@@ -153,7 +153,7 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 		h.unseen.add(routed)
 	}
 	switch {
-	case served && h.log.keeps() && tx.Size() > maxLogged:
+	case served && int64(tx.Size())+tx.DiskSize() > maxLogged:
 		h.log.cut(tx, protocol.ResetLogExpired, h.channelsOf(tx)...)
 	case served:
 		h.log.add(tx, routed.cuts)

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -17,6 +18,7 @@ func newCollector(full bool) *collector {
 		{Name: "id", Key: true, Identity: true}, {Name: "item", Identity: full}, {Name: "note", Identity: full},
 	}}
 	return &collector{
+		ctx: context.Background(), meanwhile: func(ctx context.Context, f func(context.Context) error) error { return f(ctx) },
 		tracker:   &cdc.Tracker{},
 		relations: &relations{byOID: map[uint32]*relation{orderOID: {table: table}}},
 	}
@@ -50,7 +52,7 @@ func messages(calls ...func(e *encoder) error) [][]byte {
 		if err := call(&e); err != nil {
 			panic(err)
 		}
-		list = append(list, e.out)
+		list = append(list, e.message())
 	}
 	return list
 }
@@ -69,8 +71,9 @@ func insert(id int) func(*encoder) error {
 
 // decodeAll decodes into the collector until an error, and returns the transactions.
 func decodeAll(c *collector, list [][]byte) (transactions []*cdc.Transaction, err error) {
+	var d Decoder
 	for _, m := range list {
-		if err := Decode(m, c); err != nil {
+		if err := d.Decode(m, c); err != nil {
 			return transactions, err
 		}
 		if tx := c.take(); tx != nil {
@@ -135,7 +138,7 @@ func TestCollectorIsIdleOnlyBetweenTransactions(t *testing.T) {
 		c := newCollector(true)
 		c.tracker.Resume(cdc.Position{Commit: position, End: position})
 		for i, m := range messages(begin(10), insert(1), commit(10)) {
-			if err := Decode(m, c); err != nil {
+			if err := new(Decoder).Decode(m, c); err != nil {
 				t.Fatal(err)
 			}
 			if got, want := c.idle(), i == 2; got != want {
@@ -192,7 +195,7 @@ func BenchmarkDecode(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(message)))
 			for b.Loop() {
-				if err := Decode(message, refusing{}); err != nil {
+				if err := new(Decoder).Decode(message, refusing{}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -209,7 +212,7 @@ func BenchmarkCollect(b *testing.B) {
 	b.SetBytes(int64(len(update)))
 	for b.Loop() {
 		for _, m := range list {
-			if err := Decode(m, c); err != nil {
+			if err := new(Decoder).Decode(m, c); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -20,8 +20,10 @@ import (
 // Source is the cdc.Source that reads the server's slot. It connects, makes sure that slot and publication are there,
 // streams, and begins again whenever the connection is lost.
 type Source struct {
-	// Events decodes what SQL emits; nil ignores it. It is set before Run.
+	// Events decodes what SQL emits; nil ignores it. Spill bounds the memory of transactions that are not complete yet. They
+	// are set before Run.
 	Events Events
+	Spill  cdc.Spill
 
 	server      *Server
 	url         string
@@ -153,7 +155,9 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 	}
 	st := &stream{
 		conn: conn, tracker: s.tracker, handoff: handoff, stats: &s.stats, unpublished: &s.unpublished,
-		collector: &collector{ctx: ctx, relations: &s.relations, tracker: s.tracker, events: s.Events},
+		collector: &collector{
+			ctx: ctx, relations: &s.relations, tracker: s.tracker, assembler: cdc.Assembler{Spill: s.Spill}, events: s.Events,
+		},
 	}
 	s.relations.forget()
 	if err := st.start(ctx, s.server.Slot, s.server.Publication); err != nil {

@@ -28,6 +28,8 @@ type Stats struct {
 	WasLive      bool   // the source was live at least once
 	Transactions uint64 // received since the start
 	Changes      uint64
+	InProgress   int           // transactions of which the server has sent a part before their end
+	Spilled      int64         // bytes of these on disk
 	Connects     uint64        // replication connections that began to stream
 	ServerEnd    cdc.LSN       // end of the server's log, as far as it told
 	Acked        cdc.LSN       // last position acknowledged to the server
@@ -41,6 +43,8 @@ type sourceStats struct {
 	wasLive      atomic.Bool
 	transactions atomic.Uint64
 	changes      atomic.Uint64
+	inProgress   atomic.Int64
+	spilled      atomic.Int64
 	connects     atomic.Uint64
 	serverEnd    atomic.Uint64
 	acked        atomic.Uint64
@@ -63,7 +67,7 @@ func (s *sourceStats) caughtUp(ack cdc.LSN) {
 func (s *sourceStats) snapshot(now time.Time, delivered cdc.LSN) Stats {
 	v := Stats{
 		State: State(s.state.Load()), WasLive: s.wasLive.Load(), Transactions: s.transactions.Load(), Changes: s.changes.Load(),
-		Connects: s.connects.Load(), ServerEnd: cdc.LSN(s.serverEnd.Load()), Acked: cdc.LSN(s.acked.Load()),
+		InProgress: int(s.inProgress.Load()), Spilled: s.spilled.Load(), Connects: s.connects.Load(), ServerEnd: cdc.LSN(s.serverEnd.Load()), Acked: cdc.LSN(s.acked.Load()),
 	}
 	if v.ServerEnd > delivered {
 		v.LagBytes = uint64(v.ServerEnd - delivered)

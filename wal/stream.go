@@ -20,6 +20,7 @@ import (
 // transactions on, and sends status, also while the handoff is full.
 type stream struct {
 	conn      *pgconn.PgConn
+	decoder   Decoder
 	collector *collector
 	tracker   *cdc.Tracker
 	handoff   *cdc.Handoff
@@ -61,10 +62,14 @@ func (s *stream) start(ctx context.Context, slot, publication string) error {
 	if timeout > 0 {
 		s.statusEvery = min(s.statusEvery, timeout/3)
 	}
+	s.collector.meanwhile = s.meanwhile
+	// Version 2 of the protocol is all that streaming needs, also of later servers. With it the rows of a huge transaction come
+	// while they are written. Without it they come after the commit, and everything behind them waits that long.
+	//
 	// From 0/0 the server begins at the slot's confirmed position. What it sends again from there is recognised by its
 	// commit position.
 	err = pglogrepl.StartReplication(ctx, s.conn, quote(slot), 0, pglogrepl.StartReplicationOptions{
-		PluginArgs: []string{"proto_version '1'", "publication_names " + literal(quote(publication)), "messages 'true'"},
+		PluginArgs: []string{"proto_version '2'", "streaming 'on'", "publication_names " + literal(quote(publication)), "messages 'true'"},
 	})
 	if err != nil {
 		err = fmt.Errorf("start replication of slot %s: %w", slot, err)
@@ -90,6 +95,10 @@ func walSenderTimeout(ctx context.Context, conn *pgconn.PgConn) (time.Duration, 
 
 // run receives until ctx ends, which is no error, or the connection does.
 func (s *stream) run(ctx context.Context) error {
+	defer func() {
+		s.collector.assembler.Discard()
+		s.noteProgress()
+	}()
 	// Receiving with a context costs a watcher and a timer for every message. A read deadline costs nothing until it
 	// passes; it also wakes the read when ctx ends.
 	netConn := s.conn.Conn()
@@ -156,8 +165,11 @@ func (s *stream) copyData(ctx context.Context, data []byte) error {
 		}
 		r := reader{rest: data[9:17]}
 		s.stats.serverEnd.Store(uint64(r.lsn()))
-		if err := Decode(data[header:], s.collector); err != nil {
+		if err := s.decoder.Decode(data[header:], s.collector); err != nil {
 			return err
+		}
+		if s.collector.streamed {
+			s.noteProgress()
 		}
 		if tx := s.collector.take(); tx != nil {
 			return s.hand(ctx, tx)
@@ -173,6 +185,13 @@ func (s *stream) copyData(ctx context.Context, data []byte) error {
 		return fmt.Errorf("receive: unknown replication message %q: %w", data[0], ErrMessage)
 	}
 	return nil
+}
+
+func (s *stream) noteProgress() {
+	s.collector.streamed = false
+	transactions, disk := s.collector.assembler.InProgress()
+	s.stats.inProgress.Store(int64(transactions))
+	s.stats.spilled.Store(disk)
 }
 
 func (s *stream) keepalive(end cdc.LSN, reply bool) error {
@@ -191,7 +210,7 @@ func (s *stream) keepalive(end cdc.LSN, reply bool) error {
 // hand passes a transaction on. While there is no room it goes on sending status: a consumer that is slow must not look
 // like one that is dead.
 func (s *stream) hand(ctx context.Context, tx *cdc.Transaction) error {
-	if tx.Len() == 0 { // servers before 15 send also what touched no published table
+	if tx.Len() == 0 { // servers before 15 send also what touched no published table, all do that in blocks
 		s.tracker.Idle(tx.End)
 		s.handoff.Pass(tx.End)
 		return nil
@@ -225,6 +244,29 @@ func (s *stream) put(ctx context.Context, d cdc.Delivery) error {
 		}
 	}
 	return nil
+}
+
+// meanwhile runs f in another goroutine, and goes on sending status until f returns. Nothing is received meanwhile.
+func (s *stream) meanwhile(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	timer := time.NewTimer(s.untilLook())
+	defer timer.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-timer.C:
+			if err := s.statusIfDue(); err != nil {
+				cancel()
+				<-done
+				return err
+			}
+			timer.Reset(s.untilLook())
+		}
+	}
 }
 
 // untilLook is the time until statusIfDue has to be asked again.

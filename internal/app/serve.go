@@ -219,6 +219,10 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
 		}
 	}
+	spill := cdc.Spill{Bytes: s.cfg.SpillBytes, Dir: s.cfg.SpillDir}
+	if err := spill.Check(); err != nil {
+		return nil, config.NewError(s.cfg.Problem("spillDir", err.Error(), "mend it there"))
+	}
 	// Before the database is changed, for it finds out what is wrong with the configuration.
 	access, err := newAccess(ctx, s.cfg, s.accessPool, s.log.Named("auth"))
 	if err != nil {
@@ -258,7 +262,7 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	tracker := &cdc.Tracker{}
 	checkpoints := &wal.Checkpoints{Pool: s.database.Pool, Slot: s.cfg.Slot}
 	p.source = wal.NewSource(s.database, s.cfg.DatabaseURL.Reveal(), want, tracker, checkpoints, tables.types)
-	p.source.Events = p.ingest
+	p.source.Events, p.source.Spill = p.ingest, spill
 	p.pipeline = &cdc.Pipeline{
 		Source: p.source, Sink: p.hub, Tracker: tracker, Checkpoints: checkpoints, CheckpointEvery: checkpointEvery,
 		HandoffBytes:      handoffBytes,

@@ -97,6 +97,8 @@ func newCollector(s Sources) *collector {
 	gauge("replication_lag_seconds", "Age of the last received commit while there is log that was not delivered.", func(m *moment) float64 {
 		return m.source.Lag.Seconds()
 	})
+	gauge("transactions_in_progress", "Transactions of which the server has sent a part before their end.", func(m *moment) float64 { return float64(m.source.InProgress) })
+	gauge("spilled_bytes", "Bytes of transactions in progress on disk.", func(m *moment) float64 { return float64(m.source.Spilled) })
 	gauge("slot_retained_bytes", "Log that the slot holds back on the server; negative while not known.", func(m *moment) float64 { return float64(m.retained) })
 	gauge("live", "1 while the stream is live and past where the server was when it connected.", func(m *moment) float64 {
 		if m.source.State == wal.Live {

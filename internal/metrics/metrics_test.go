@@ -77,14 +77,18 @@ reactive_replication_lag_seconds 1.5
 reactive_resolve_scopes_errors_total{channel="message"} 13
 # TYPE reactive_slot_retained_bytes gauge
 reactive_slot_retained_bytes 10
+# TYPE reactive_spilled_bytes gauge
+reactive_spilled_bytes 15
 # TYPE reactive_subscriptions gauge
 reactive_subscriptions 11
+# TYPE reactive_transactions_in_progress gauge
+reactive_transactions_in_progress 14
 # TYPE reactive_transactions_total counter
 reactive_transactions_total 1
 `
 
 func TestNamesAndTypes(t *testing.T) {
-	source := wal.Stats{State: wal.Live, Transactions: 1, Changes: 2, Connects: 3, LagBytes: 9, Lag: 1500 * time.Millisecond}
+	source := wal.Stats{State: wal.Live, Transactions: 1, Changes: 2, Connects: 3, InProgress: 14, Spilled: 15, LagBytes: 9, Lag: 1500 * time.Millisecond}
 	handler := metrics.Handler(metrics.Sources{
 		Source: func() wal.Stats { return source },
 		Hub: func() fanout.Stats {

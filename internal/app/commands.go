@@ -87,7 +87,9 @@ func commands(stdout, stderr io.Writer) *cli.App {
 							return notifyTriggerOn(c.Context, cfg, c.Args().First(), c.Bool("print"), stdout)
 						}},
 				},
-				Action: func(*cli.Context) error { return usage("write migrate up, migrate status or migrate notify-trigger TABLE") },
+				Action: func(*cli.Context) error {
+					return usage("write migrate up, migrate status or migrate notify-trigger TABLE")
+				},
 			},
 			{
 				Name: "doctor", Usage: "check all that can be wrong in the database, and print the SQL that mends it", Flags: config.Flags(),

@@ -156,11 +156,12 @@ func (g *gateway) walsender(t testing.TB) int32 {
 
 // recorder is a sink that writes down what it is told, each change in a line.
 type recorder struct {
-	mu     sync.Mutex
-	lines  []string
-	sizes  []int // of the transactions: how many changes
-	tables []*cdc.Table
-	gate   chan struct{} // while not nil: deliveries wait until it is closed
+	mu      sync.Mutex
+	lines   []string
+	sizes   []int // of the transactions: how many changes
+	tables  []*cdc.Table
+	origins []string      // of the transactions
+	gate    chan struct{} // while not nil: deliveries wait until it is closed
 }
 
 func (r *recorder) Deliver(tx *cdc.Transaction) {
@@ -173,6 +174,7 @@ func (r *recorder) Deliver(tx *cdc.Transaction) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sizes = append(r.sizes, tx.Len())
+	r.origins = append(r.origins, tx.Origin)
 	for c := range tx.Changes() {
 		r.lines = append(r.lines, describe(c))
 		if !slices.Contains(r.tables, c.Table) {

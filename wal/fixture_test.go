@@ -161,6 +161,9 @@ type recorder struct {
 	sizes  []int // of the transactions: how many changes
 	tables []*cdc.Table
 	gate   chan struct{} // while not nil: deliveries wait until it is closed
+	starts []cdc.Start
+	passed cdc.LSN
+	needed *cdc.LSN // nil: nothing
 }
 
 func (r *recorder) Deliver(tx *cdc.Transaction) {
@@ -181,10 +184,56 @@ func (r *recorder) Deliver(tx *cdc.Transaction) {
 	}
 }
 
-// The recorder has no use for positions: its tests go by rows.
-func (r *recorder) Start(cdc.Start) {}
-func (r *recorder) Passed(cdc.LSN)  {}
-func (r *recorder) Needed() cdc.LSN { return cdc.NeedsNothing }
+func (r *recorder) Start(start cdc.Start) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.starts = append(r.starts, start)
+}
+
+func (r *recorder) Passed(position cdc.LSN) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.passed = position
+}
+
+func (r *recorder) Needed() cdc.LSN {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.needed == nil {
+		return cdc.NeedsNothing
+	}
+	return *r.needed
+}
+
+// needs makes the sink need the log from a position on.
+func (r *recorder) needs(from cdc.LSN) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.needed = &from
+}
+
+// position is how far the sink was told that the stream has come, without transactions.
+func (r *recorder) position() cdc.LSN {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.passed
+}
+
+// started returns the beginnings of streams so far.
+func (r *recorder) started() []cdc.Start {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.starts)
+}
+
+// epoch is that of the last stream.
+func (r *recorder) epoch() string {
+	starts := r.started()
+	if len(starts) == 0 {
+		return ""
+	}
+	return starts[len(starts)-1].Epoch
+}
 
 func (r *recorder) Reset(reason cdc.ResetReason) {
 	r.mu.Lock()

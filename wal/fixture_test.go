@@ -117,7 +117,7 @@ func run(t testing.TB, url string, mode wal.SetupMode, handoffBytes int) *gatewa
 	server := newServer(t, url)
 	want := prepare(t, server)
 	server.Mode = mode
-	g := &gateway{recorder: &recorder{}, server: server, ended: make(chan struct{})}
+	g := &gateway{recorder: &recorder{release: func() {}}, server: server, ended: make(chan struct{})}
 	tracker := &cdc.Tracker{}
 	checkpoints := &wal.Checkpoints{Pool: server.Pool, Slot: server.Slot}
 	g.source = wal.NewSource(server, url, want, tracker, checkpoints, values.NewCatalog(values.Options{}))
@@ -164,6 +164,8 @@ type recorder struct {
 	starts []cdc.Start
 	passed cdc.LSN
 	needed *cdc.LSN // nil: nothing
+	// release lets go what hold holds. It may be called more than once.
+	release func()
 }
 
 func (r *recorder) Deliver(tx *cdc.Transaction) {
@@ -219,6 +221,21 @@ func (r *recorder) position() cdc.LSN {
 	return r.passed
 }
 
+// pass waits until the stream has passed the position.
+func (r *recorder) pass(t testing.TB, want cdc.LSN) {
+	t.Helper()
+	eventually(t, "the stream has passed "+want.String(), func() bool { return r.position() >= want })
+}
+
+func lsn(t testing.TB, text string) cdc.LSN {
+	t.Helper()
+	l, err := cdc.ParseLSN(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 // started returns the beginnings of streams so far.
 func (r *recorder) started() []cdc.Start {
 	r.mu.Lock()
@@ -253,6 +270,7 @@ func (r *recorder) hold(t testing.TB) (release func()) {
 		r.mu.Unlock()
 		close(gate)
 	})
+	r.release = release
 	t.Cleanup(release)
 	return release
 }

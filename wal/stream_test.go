@@ -8,8 +8,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/reactive-gw/reactive-gw/cdc"
 	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 	"github.com/reactive-gw/reactive-gw/wal"
@@ -373,38 +371,6 @@ func TestP38PublicationGapIsRefusedWithTheSQLThatMends(t *testing.T) {
 	if err := again.stop(); err != nil {
 		t.Error(err)
 	}
-}
-
-// A server that shuts down asks for an acknowledgement again and again while the sink is at work; it gets one when there
-// is one, and ends.
-func TestP15ShutdownOfTheServerWaitsForTheSink(t *testing.T) {
-	t.Parallel()
-	cluster := pgtest.Cluster(t, map[string]string{"wal_level": "logical"})
-	url := cluster.URL("postgres")
-	pgtest.Exec(t, url, orders)
-	g := start(t, url)
-	release := g.hold(t)
-	pgtest.Exec(t, url, "insert into orders values (1, 'bread')")
-	eventually(t, "it is received", func() bool { return g.source.Stats().Transactions == 1 })
-	stopped := make(chan error, 1)
-	go func() { stopped <- cluster.Stop(t.Context()) }()
-	eventually(t, "the server shuts down", func() bool {
-		conn, err := pgx.Connect(t.Context(), url)
-		if err == nil {
-			_ = conn.Close(t.Context())
-		}
-		return err != nil
-	})
-	release()
-	if err := <-stopped; err != nil {
-		t.Fatal(err)
-	}
-	if err := cluster.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	g.live(t)
-	pgtest.Exec(t, url, "insert into orders values (2, 'wine')")
-	g.expect(t, "insert orders 1,bread", "insert orders 2,wine")
 }
 
 // The server comes back from a recovery, on a timeline of its own: what it has may not be what we saw.

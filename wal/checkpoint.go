@@ -24,7 +24,7 @@ type StoredCheckpoint struct {
 	cdc.Checkpoint
 	SystemID        string
 	Timeline        int32
-	PostmasterStart time.Time // of the server that the last connection was to
+	PostmasterStart time.Time // of the run of the server that it is good for
 	SavedAt         time.Time
 	Reset           Reset
 }
@@ -36,8 +36,9 @@ type Reset struct {
 	At     time.Time
 }
 
-// errEpoch: the row is of another epoch, which another gateway has begun, or it was deleted.
-var errEpoch = errors.New("the slot's row in mtbreactive.checkpoint is of another epoch, or gone")
+// errNotOurs: another gateway has begun another epoch, somebody deleted the row, or the server was started anew and it is
+// not known yet whether with the same files.
+var errNotOurs = errors.New("the slot's row in mtbreactive.checkpoint is not that of this epoch on this run of the server")
 
 // Load returns nil where there is no checkpoint.
 func (c *Checkpoints) Load(ctx context.Context) (*StoredCheckpoint, error) {
@@ -92,7 +93,7 @@ func (c *Checkpoints) Begin(ctx context.Context, s *StoredCheckpoint) error {
 	return nil
 }
 
-// Restarted notes when the server was started that the epoch goes on with.
+// Restarted notes that the epoch goes on with the run of the server that began at the given time.
 func (c *Checkpoints) Restarted(ctx context.Context, epoch string, at time.Time) error {
 	_, err := c.Pool.Exec(ctx, "update mtbreactive.checkpoint set postmaster_start = $3 where slot = $1 and epoch = $2", c.Slot, epoch, at)
 	if err != nil {
@@ -102,16 +103,17 @@ func (c *Checkpoints) Restarted(ctx context.Context, epoch string, at time.Time)
 }
 
 // Save implements cdc.CheckpointStore. Positions only grow within an epoch, whoever comes last: a gateway that was frozen
-// and does not know yet that another one has its slot takes nothing back.
+// and does not know yet that another one has its slot takes nothing back. On another run of the server nothing is saved
+// until the stream has begun anew: what is there may be an earlier copy's, which only shows as long as it is not written over.
 func (c *Checkpoints) Save(ctx context.Context, at cdc.Checkpoint) error {
 	tag, err := c.Pool.Exec(ctx, `
 		update mtbreactive.checkpoint set saved_at = now(),
 			commit_lsn = greatest(commit_lsn, $3::text::pg_lsn), end_lsn = greatest(end_lsn, $4::text::pg_lsn),
 			reached_lsn = greatest(reached_lsn, $5::text::pg_lsn), released_lsn = greatest(released_lsn, $6::text::pg_lsn)
-		where slot = $1 and epoch = $2`,
+		where slot = $1 and epoch = $2 and postmaster_start = pg_catalog.pg_postmaster_start_time()`,
 		c.Slot, at.Epoch, at.Delivered.Commit.String(), at.Delivered.End.String(), at.Reached.String(), at.Released.String())
 	if err == nil && tag.RowsAffected() == 0 {
-		err = errEpoch
+		err = errNotOurs
 	}
 	if err != nil {
 		return fmt.Errorf("save checkpoint: %w", err)

@@ -141,7 +141,7 @@ func run(t testing.TB, url string, mode wal.SetupMode, handoffBytes int) *gatewa
 
 func (g *gateway) live(t testing.TB) {
 	t.Helper()
-	eventually(t, "the source is live", func() bool { return g.source.Stats().State == wal.Live })
+	eventually(t, "the source is live", func() bool { return g.source.Stats().State == wal.Live && len(g.started()) > 0 })
 }
 
 // walsender is the process that serves the gateway, 0 while there is none.
@@ -163,6 +163,7 @@ type recorder struct {
 	gate   chan struct{} // while not nil: deliveries wait until it is closed
 	starts []cdc.Start
 	passed cdc.LSN
+	before cdc.LSN // passed, when the last stream began
 	needed *cdc.LSN // nil: nothing
 	// release lets go what hold holds. It may be called more than once.
 	release func()
@@ -189,7 +190,7 @@ func (r *recorder) Deliver(tx *cdc.Transaction) {
 func (r *recorder) Start(start cdc.Start) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.starts = append(r.starts, start)
+	r.starts, r.before = append(r.starts, start), r.passed
 }
 
 func (r *recorder) Passed(position cdc.LSN) {
@@ -219,6 +220,13 @@ func (r *recorder) position() cdc.LSN {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.passed
+}
+
+// beforeLastStart is how far the stream before the last one had come.
+func (r *recorder) beforeLastStart() cdc.LSN {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.before
 }
 
 // pass waits until the stream has passed the position.

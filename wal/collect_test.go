@@ -120,7 +120,7 @@ func TestImagesSayWhatIsKnown(t *testing.T) {
 
 func TestCollectorSkipsWhatWasReceived(t *testing.T) {
 	c := newCollector(true)
-	c.tracker.Resume(cdc.Position{Commit: 20, End: 28})
+	c.tracker.Received(&cdc.Transaction{Commit: 20, End: 28})
 	truncate := func(e *encoder) error { return e.Truncate(Truncate{Relations: []uint32{orderOID}}) }
 	transactions, err := decodeAll(c, messages(
 		begin(10), insert(1), commit(10),
@@ -137,7 +137,7 @@ func TestCollectorSkipsWhatWasReceived(t *testing.T) {
 func TestCollectorIsIdleOnlyBetweenTransactions(t *testing.T) {
 	for name, position := range map[string]cdc.LSN{"collecting": 0, "skipping": 20} {
 		c := newCollector(true)
-		c.tracker.Resume(cdc.Position{Commit: position, End: position})
+		c.tracker.Received(&cdc.Transaction{Commit: position, End: position})
 		for i, m := range messages(begin(10), insert(1), commit(10)) {
 			if err := new(Decoder).Decode(m, c); err != nil {
 				t.Fatal(err)
@@ -168,7 +168,7 @@ func TestCollectorRefusesWhatDoesNotFit(t *testing.T) {
 		}
 	}
 	c := newCollector(true)
-	c.tracker.Resume(cdc.Position{Commit: 20, End: 20})
+	c.tracker.Received(&cdc.Transaction{Commit: 20, End: 20})
 	if _, err := decodeAll(c, messages(begin(10), begin(20))); !errors.Is(err, cdc.ErrTransactionOpen) {
 		t.Errorf("a begin within a transaction that is skipped: error %v", err)
 	}
@@ -241,7 +241,7 @@ func TestCollectorTakesInWhatIsSaidToIt(t *testing.T) {
 	}
 	c := newCollector(true)
 	c.events = spoken{&cdc.Table{Schema: "public", Name: "typing", Columns: []cdc.Column{{Name: "id"}}}}
-	c.tracker.Resume(cdc.Position{Commit: 10, End: 18})
+	c.tracker.Received(&cdc.Transaction{Commit: 10, End: 18})
 	transactions, err := decodeAll(c, messages(
 		begin(10), said("mtbreactive", true, "1"), said("mtbreactive.origin", true, "skipped"), commit(10),
 		said("mtbreactive", false, "2"),

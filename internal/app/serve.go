@@ -240,7 +240,7 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	p = &parts{access: access}
 	p.retained.Store(-1)
 	p.hub, err = fanout.NewHub(fanout.Options{
-		Channels: tables.allChannels(), QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"), Resume: fanout.ResumeOptions(s.cfg.Resume),
+		Channels: tables.allChannels(), QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"), Resume: fanout.ResumeOptions(s.cfg.Resume), Nudge: s.database.Nudge,
 		Snapshots: snapshots{&wal.Snapshotter{
 			Pool: s.snapshotPool, Publication: s.cfg.Publication, Version: facts.Version, Types: tables.types, MaxBytes: s.cfg.QueueBytes / 2,
 		}, tables.matches, tables.unpublished()},

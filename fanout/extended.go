@@ -264,6 +264,7 @@ func (h *Hub) tend(ctx context.Context) {
 		h.log.trim(time.Now(), h.position)
 		h.noteNeeded()
 		h.giveUpParked(time.Now())
+		h.replays.trim(time.Now())
 		stuck := h.position == before && (h.waits.recent(time.Now()) || len(h.parked) > 0)
 		before = h.position
 		h.mu.Unlock()

@@ -50,6 +50,7 @@ type Hub struct {
 	started    bool
 	cursorText string // of position; empty until somebody needs it
 	log        replayLog
+	replays    replays
 	parts      parts
 	waits      waits
 	parked     []*reading // that wait for the stream

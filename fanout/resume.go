@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"math"
+	"time"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
 	"github.com/reactive-gw/reactive-gw/protocol"
@@ -112,6 +113,7 @@ func (h *Hub) replay(s *subscription, r *resumption, most int) (more bool) {
 		r.refused = reason
 		return false
 	}
+	h.replays.used = time.Now()
 	key := h.log.key(s.group.topic.index, []byte(s.group.topic.value))
 	for _, chunk := range chunks {
 		for places := chunk.index[key]; len(places) > 0; {
@@ -133,7 +135,7 @@ func (h *Hub) replay(s *subscription, r *resumption, most int) (more bool) {
 			if tx.Commit == r.position() {
 				skip = int(r.at.Index)
 			}
-			if frame := h.replayOne(s, tx, here, skip); frame != nil {
+			if frame := h.replayShared(s, tx, here, skip); frame != nil {
 				r.frames = append(r.frames, frame)
 				r.bytes += len(frame)
 			}
@@ -145,6 +147,56 @@ func (h *Hub) replay(s *subscription, r *resumption, most int) (more bool) {
 		}
 	}
 	return false
+}
+
+// replayShared is replayOne with the frame that another one has got for the same, where there is one: those who come back
+// together missed the same.
+func (h *Hub) replayShared(s *subscription, tx *cdc.Transaction, places []logPlace, skip int) []byte {
+	t := s.group.topic
+	if skip > 0 || t.channel.apart() {
+		return h.replayOne(s, tx, places, skip)
+	}
+	key := replayKey{tx, t.index, t.value, s.group.echo}
+	frame, known := h.replays.frames[key]
+	if !known {
+		frame = h.replayOne(s, tx, places, 0)
+		h.replays.keep(key, frame)
+	}
+	return frame
+}
+
+// replays holds frames of the log that were made for clients that come back. It belongs to the hub's lock.
+type replays struct {
+	frames map[replayKey][]byte
+	bytes  int
+	used   time.Time
+}
+
+type replayKey struct {
+	tx          *cdc.Transaction
+	index       *scopeIndex
+	value, echo string
+}
+
+const (
+	// maxReplays bounds what is held, in bytes.
+	maxReplays = 32 << 20
+	// replaysFor is how long they are held when nobody comes back.
+	replaysFor = 2 * time.Second
+)
+
+func (r *replays) keep(key replayKey, frame []byte) {
+	const around = 128 // bytes of an entry besides the frame
+	if r.bytes += len(frame) + around; r.frames == nil || r.bytes > maxReplays {
+		r.frames, r.bytes = map[replayKey][]byte{}, len(frame)+around
+	}
+	r.frames[key] = frame
+}
+
+func (r *replays) trim(now time.Time) {
+	if now.Sub(r.used) > replaysFor {
+		r.frames, r.bytes = nil, 0
+	}
 }
 
 // replayOne makes the frame of what a transaction of the log does to one subscription, nil where that is nothing. places

@@ -30,6 +30,7 @@ type Hub struct {
 	nudge     func(context.Context) error
 	needed    atomic.Uint64 // what Needed returns
 
+	resuming sync.Mutex // one client resumes at a time; taken before mu
 	mu       sync.Mutex
 	registry *registry
 	clients  map[*Client]struct{}
@@ -49,8 +50,9 @@ type Hub struct {
 	started    bool
 	cursorText string // of position; empty until somebody needs it
 	log        replayLog
+	replays    replays
 	parts      parts
-	waits      []wait
+	waits      waits
 	parked     []*reading // that wait for the stream
 
 	batches  []*group  // that have one, or had
@@ -500,6 +502,9 @@ func (h *Hub) resolve(name string, scope protocol.Scope) (*channel, *scopeIndex,
 	ch := h.registry.byName[name]
 	if ch == nil {
 		return nil, nil, "", &protocol.Error{Code: protocol.CodeUnknownChannel, Detail: "there is no such channel"}
+	}
+	if len(scope.Raw) > maxEcho {
+		return nil, nil, "", &protocol.Error{Code: protocol.CodeInvalidScope, Detail: "the scope is written at too great a length"}
 	}
 	index := ch.scope(scope.Col)
 	if index == nil {

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Handler answers POST of an event, or of an array of events, which is one transaction: 202 with
@@ -45,7 +46,11 @@ func bearer(r *http.Request) string {
 	return token
 }
 
+// bodyTimeout is how long a body may take.
+const bodyTimeout = 10 * time.Second
+
 func (in *Ingest) post(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // where the server can
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBytes))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		in.answer(w, http.StatusRequestEntityTooLarge, refusal{Code: "too_large", Message: "send at most 1 MiB"})

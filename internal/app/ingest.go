@@ -231,5 +231,5 @@ func (s *server) ingestHandler(w http.ResponseWriter, r *http.Request) {
 		p.hook.ServeHTTP(w, r)
 		return
 	}
-	starting(w)
+	ingest.Refuse(w, ingest.ErrNotLive)
 }

@@ -4,6 +4,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
+	"github.com/reactive-gw/reactive-gw/protocol"
 )
 
 // Ingest delivers a transaction that did not come from the log, between two that did. It may be called from any goroutine.
@@ -15,14 +16,15 @@ func (h *Hub) Ingest(tx *cdc.Transaction) cdc.IngestPosition {
 	defer h.mu.Unlock()
 	defer h.flush()
 	h.ingested++
-	routed, _ := h.routeAll(tx)
+	routed, _, _ := h.routeAll(tx)
+	h.sendParts(h.cursor())
 	for r := range h.running {
 		if h.concerns(tx, r.topic.channel) {
 			r.follow(tx)
 		}
 	}
-	for _, ch := range routed.cuts {
-		h.outdate(ch)
+	for _, c := range routed.cuts {
+		h.outdate(c.channel)
 	}
 	return cdc.IngestPosition{After: h.delivered, Number: h.ingested}
 }
@@ -35,11 +37,11 @@ func (h *Hub) Gap(channels ...string) {
 	for _, name := range channels {
 		ch := h.registry.byName[name]
 		if ch == nil {
-			h.log.Error("a gap is told of a channel that does not exist", zap.String("channel", name))
+			h.logger.Error("a gap is told of a channel that does not exist", zap.String("channel", name))
 			continue
 		}
 		h.outdate(ch)
-		h.beginAnew(ch)
+		h.beginAnew(ch, protocol.ResetLogExpired)
 	}
 }
 

@@ -11,7 +11,9 @@ import (
 
 // collector is the Handler that makes transactions of messages. It belongs to the goroutine that decodes.
 type collector struct {
-	ctx       context.Context // of the stream, for the look-ups that a Relation needs
+	ctx context.Context // of the stream, for the look-ups that a Relation needs
+	// meanwhile runs what takes its time, and keeps the connection alive as long.
+	meanwhile func(ctx context.Context, f func(context.Context) error) error
 	relations *relations
 	tracker   *cdc.Tracker
 	assembler cdc.Assembler
@@ -19,9 +21,10 @@ type collector struct {
 
 	skipping bool
 	complete *cdc.Transaction
+	streamed bool // a block, a commit or an abort has changed what is in progress; whoever looks resets it
 }
 
-// lookupTimeout bounds the catalog queries for one Relation message: the stream stands still meanwhile.
+// lookupTimeout bounds the catalog queries for one message: the stream stands still meanwhile.
 const lookupTimeout = 10 * time.Second
 
 // take returns the transaction that the last message completed, or nil.
@@ -59,14 +62,21 @@ func (c *collector) Commit(m Commit) error {
 
 // Relation takes in a table's description.
 func (c *collector) Relation(m Relation) error {
+	return c.lookUp(func(ctx context.Context) error { return c.relations.describe(ctx, m) })
+}
+
+func (c *collector) lookUp(f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(c.ctx, lookupTimeout)
 	defer cancel()
-	return c.relations.describe(ctx, m)
+	return c.meanwhile(ctx, f)
 }
 
 // Type makes the description that follows look the type up anew: it may have been altered.
 func (c *collector) Type(m Type) error {
 	c.relations.types.Forget(m.OID)
+	if block := c.relations.block; block != nil {
+		block.types = append(block.types, m.OID)
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,6 +19,7 @@ func newCollector(full bool) *collector {
 		{Name: "id", Key: true, Identity: true}, {Name: "item", Identity: full}, {Name: "note", Identity: full},
 	}}
 	return &collector{
+		ctx: context.Background(), meanwhile: func(ctx context.Context, f func(context.Context) error) error { return f(ctx) },
 		tracker:   &cdc.Tracker{},
 		relations: &relations{byOID: map[uint32]*relation{orderOID: {table: table}}},
 	}
@@ -51,7 +53,7 @@ func messages(calls ...func(e *encoder) error) [][]byte {
 		if err := call(&e); err != nil {
 			panic(err)
 		}
-		list = append(list, e.out)
+		list = append(list, e.message())
 	}
 	return list
 }
@@ -70,8 +72,9 @@ func insert(id int) func(*encoder) error {
 
 // decodeAll decodes into the collector until an error, and returns the transactions.
 func decodeAll(c *collector, list [][]byte) (transactions []*cdc.Transaction, err error) {
+	var d Decoder
 	for _, m := range list {
-		if err := Decode(m, c); err != nil {
+		if err := d.Decode(m, c); err != nil {
 			return transactions, err
 		}
 		if tx := c.take(); tx != nil {
@@ -117,7 +120,7 @@ func TestImagesSayWhatIsKnown(t *testing.T) {
 
 func TestCollectorSkipsWhatWasReceived(t *testing.T) {
 	c := newCollector(true)
-	c.tracker.Resume(cdc.Position{Commit: 20, End: 28})
+	c.tracker.Received(&cdc.Transaction{Commit: 20, End: 28})
 	truncate := func(e *encoder) error { return e.Truncate(Truncate{Relations: []uint32{orderOID}}) }
 	transactions, err := decodeAll(c, messages(
 		begin(10), insert(1), commit(10),
@@ -134,9 +137,9 @@ func TestCollectorSkipsWhatWasReceived(t *testing.T) {
 func TestCollectorIsIdleOnlyBetweenTransactions(t *testing.T) {
 	for name, position := range map[string]cdc.LSN{"collecting": 0, "skipping": 20} {
 		c := newCollector(true)
-		c.tracker.Resume(cdc.Position{Commit: position, End: position})
+		c.tracker.Received(&cdc.Transaction{Commit: position, End: position})
 		for i, m := range messages(begin(10), insert(1), commit(10)) {
-			if err := Decode(m, c); err != nil {
+			if err := new(Decoder).Decode(m, c); err != nil {
 				t.Fatal(err)
 			}
 			if got, want := c.idle(), i == 2; got != want {
@@ -165,7 +168,7 @@ func TestCollectorRefusesWhatDoesNotFit(t *testing.T) {
 		}
 	}
 	c := newCollector(true)
-	c.tracker.Resume(cdc.Position{Commit: 20, End: 20})
+	c.tracker.Received(&cdc.Transaction{Commit: 20, End: 20})
 	if _, err := decodeAll(c, messages(begin(10), begin(20))); !errors.Is(err, cdc.ErrTransactionOpen) {
 		t.Errorf("a begin within a transaction that is skipped: error %v", err)
 	}
@@ -193,7 +196,7 @@ func BenchmarkDecode(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(message)))
 			for b.Loop() {
-				if err := Decode(message, refusing{}); err != nil {
+				if err := new(Decoder).Decode(message, refusing{}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -210,7 +213,7 @@ func BenchmarkCollect(b *testing.B) {
 	b.SetBytes(int64(len(update)))
 	for b.Loop() {
 		for _, m := range list {
-			if err := Decode(m, c); err != nil {
+			if err := new(Decoder).Decode(m, c); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -238,7 +241,7 @@ func TestCollectorTakesInWhatIsSaidToIt(t *testing.T) {
 	}
 	c := newCollector(true)
 	c.events = spoken{&cdc.Table{Schema: "public", Name: "typing", Columns: []cdc.Column{{Name: "id"}}}}
-	c.tracker.Resume(cdc.Position{Commit: 10, End: 18})
+	c.tracker.Received(&cdc.Transaction{Commit: 10, End: 18})
 	transactions, err := decodeAll(c, messages(
 		begin(10), said("mtbreactive", true, "1"), said("mtbreactive.origin", true, "skipped"), commit(10),
 		said("mtbreactive", false, "2"),

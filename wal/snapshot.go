@@ -17,8 +17,9 @@ import (
 // SnapshotQuery says which rows of a table to read. The names are the catalog's and are quoted here; Value is bound.
 type SnapshotQuery struct {
 	Table TableName
-	// Column and Value narrow the rows. Value is text of the column's type.
-	Column, Value string
+	// Match and Value narrow the rows to those of which one of the matches holds. Value is text that each of them can read.
+	Match []SnapshotMatch
+	Value string
 	// Unpublished: the stream has nothing to do with the table, so that all of it is read.
 	Unpublished bool
 	// Exclude names columns that are not read.
@@ -26,6 +27,9 @@ type SnapshotQuery struct {
 	OrderBy []SnapshotOrder
 	Limit   int
 }
+
+// SnapshotMatch holds of the rows whose column has the value.
+type SnapshotMatch struct{ Column string }
 
 // SnapshotOrder is one column to order by.
 type SnapshotOrder struct {
@@ -134,7 +138,7 @@ func (s *Snapshotter) read(ctx context.Context, tx pgx.Tx, q SnapshotQuery, snap
 	}
 	// The text format for parameter and results, and the parameter's type left to the server: as in the stream, every
 	// value is what the type itself prints.
-	result := tx.Conn().PgConn().ExecParams(ctx, q.sql(snapshot.Table, partitioned, filter), [][]byte{[]byte(q.Value)}, nil, nil, nil)
+	result := tx.Conn().PgConn().ExecParams(ctx, q.sql(snapshot.Table, partitioned, filter), q.values(), nil, nil, nil)
 	size := 0
 	for result.NextRow() {
 		row, err := packRow(result.Values())
@@ -233,7 +237,7 @@ func (q *SnapshotQuery) sql(t *cdc.Table, partitioned bool, filter string) strin
 	if partitioned {
 		from = q.Table.Quoted()
 	}
-	sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s = $1", strings.Join(columns, ", "), from, quote(q.Column))
+	sql := fmt.Sprintf("SELECT %s FROM %s WHERE (%s)", strings.Join(columns, ", "), from, q.condition())
 	if filter != "" {
 		sql += " AND (" + filter + ")"
 	}
@@ -241,6 +245,24 @@ func (q *SnapshotQuery) sql(t *cdc.Table, partitioned bool, filter string) strin
 		sql += " ORDER BY " + strings.Join(order, ", ")
 	}
 	return fmt.Sprintf("%s LIMIT %d", sql, q.Limit)
+}
+
+// condition gives each match a parameter of its own, so that the server finds each one's type where it stands.
+func (q *SnapshotQuery) condition() string {
+	var terms []string
+	for i, m := range q.Match {
+		terms = append(terms, fmt.Sprintf("%s = $%d", quote(m.Column), i+1))
+	}
+	return strings.Join(terms, " OR ")
+}
+
+// values are those of condition's parameters.
+func (q *SnapshotQuery) values() [][]byte {
+	values := make([][]byte, len(q.Match))
+	for i := range values {
+		values[i] = []byte(q.Value)
+	}
+	return values
 }
 
 func orderTerm(o SnapshotOrder) string {

@@ -38,15 +38,22 @@ func (r *resolver) ingestedEntry(entry config.Reactive, t *wal.TableInfo, path s
 		ch := fanout.Channel{
 			Name: entry.Channel, Schema: t.Schema, Table: t.Name, Exclude: entry.Columns.Exclude, BatchEvery: entry.Batch,
 		}
-		for _, name := range entry.Scopes {
-			ch.Scopes = append(ch.Scopes, fanout.Scope{Column: name, Type: fanout.Text, TypeOID: pgtype.TextOID})
-		}
-		ch.Filter, ch.FilterColumns = r.filter(entry, func(name string) (uint32, bool) {
+		typeOf := func(name string) (uint32, bool) {
 			if slices.Contains(entry.Scopes, name) {
 				return pgtype.TextOID, true
 			}
 			return pgtype.JSONOID, true
-		}, nil, path)
+		}
+		sources := r.scopeSources(entry, t, typeOf, path)
+		for _, name := range entry.Scopes {
+			ch.Scopes = append(ch.Scopes, fanout.Scope{
+				Column: name, Type: fanout.Text, TypeOID: pgtype.TextOID, Resolved: len(sources.of(name)) > 0,
+			})
+		}
+		ch.Filter, ch.FilterColumns = r.filter(entry, typeOf, nil, path)
+		if sources != nil {
+			ch.Resolver, ch.ResolverColumns = sources, sources.columns
+		}
 		r.served.ingested = append(r.served.ingested, ingested{ch, ingest.Source(entry.Source), nil, path})
 		return
 	}
@@ -89,6 +96,11 @@ func newIngest(ctx context.Context, cfg *config.Config, s *served, facts *wal.Fa
 
 func isDocument(oid uint32) bool { return oid == pgtype.JSONOID || oid == pgtype.JSONBOID }
 
+// looked are the columns that expressions look at.
+func looked(ch fanout.Channel) []fanout.InputColumn {
+	return slices.Concat(ch.FilterColumns, ch.ResolverColumns)
+}
+
 // freeColumns are those of what is no table: its scopes are text, and everything else is JSON.
 func freeColumns(ch fanout.Channel) []ingest.Column {
 	var columns []ingest.Column
@@ -100,10 +112,13 @@ func freeColumns(ch fanout.Channel) []ingest.Column {
 		columns = append(columns, c)
 	}
 	for _, scope := range ch.Scopes {
+		if scope.Resolved {
+			continue
+		}
 		canonical := func(text string, _ bool) (string, bool) { return scope.Type.Canonical(text) }
 		add(ingest.Column{Column: cdc.Column{Name: scope.Column, TypeOID: scope.TypeOID}, FromJSON: canonical, Scope: true, AsSent: true})
 	}
-	for _, f := range ch.FilterColumns {
+	for _, f := range looked(ch) {
 		add(ingest.Column{Column: cdc.Column{Name: f.Column, TypeOID: f.TypeOID}, Filter: true})
 	}
 	for _, name := range ch.Exclude {
@@ -127,7 +142,7 @@ func catalogColumns(ctx context.Context, entry ingested, types *values.Catalog, 
 			Column: cdc.Column{
 				Name: c.Name, TypeOID: c.TypeOID, Key: slices.Contains(entry.table.PrimaryKey, c.Name), JSON: types.Encoder(c.TypeOID),
 			},
-			Filter: slices.ContainsFunc(entry.channel.FilterColumns, func(f fanout.FilterColumn) bool { return f.Column == c.Name }),
+			Filter: slices.ContainsFunc(looked(entry.channel), func(f fanout.InputColumn) bool { return f.Column == c.Name }),
 		}
 		if from := types.FromJSON(c.TypeOID); from != nil {
 			column.FromJSON = ingest.FromJSON(from)

@@ -219,6 +219,10 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
 		}
 	}
+	spill := cdc.Spill{Bytes: s.cfg.SpillBytes, Dir: s.cfg.SpillDir}
+	if err := spill.Check(); err != nil {
+		return nil, config.NewError(s.cfg.Problem("spillDir", err.Error(), "mend it there"))
+	}
 	// Before the database is changed, for it finds out what is wrong with the configuration.
 	access, err := newAccess(ctx, s.cfg, s.accessPool, s.log.Named("auth"))
 	if err != nil {
@@ -236,10 +240,10 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	p = &parts{access: access}
 	p.retained.Store(-1)
 	p.hub, err = fanout.NewHub(fanout.Options{
-		Channels: tables.allChannels(), QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"),
+		Channels: tables.allChannels(), QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"), Resume: fanout.ResumeOptions(s.cfg.Resume), Nudge: s.database.Nudge,
 		Snapshots: snapshots{&wal.Snapshotter{
 			Pool: s.snapshotPool, Publication: s.cfg.Publication, Version: facts.Version, Types: tables.types, MaxBytes: s.cfg.QueueBytes / 2,
-		}, tables.unpublished()},
+		}, tables.matches, tables.unpublished()},
 	})
 	if err != nil {
 		return nil, err
@@ -258,7 +262,7 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	tracker := &cdc.Tracker{}
 	checkpoints := &wal.Checkpoints{Pool: s.database.Pool, Slot: s.cfg.Slot}
 	p.source = wal.NewSource(s.database, s.cfg.DatabaseURL.Reveal(), want, tracker, checkpoints, tables.types)
-	p.source.Events = p.ingest
+	p.source.Events, p.source.Spill = p.ingest, spill
 	p.pipeline = &cdc.Pipeline{
 		Source: p.source, Sink: p.hub, Tracker: tracker, Checkpoints: checkpoints, CheckpointEvery: checkpointEvery,
 		HandoffBytes:      handoffBytes,

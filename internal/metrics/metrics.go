@@ -57,15 +57,21 @@ type collector struct {
 	sources        Sources
 	figures        []figure
 	filterFailures *prometheus.Desc
+	scopeFailures  *prometheus.Desc
 	ingestEvents   *prometheus.Desc
 	ingestErrors   *prometheus.Desc
 }
 
 func newCollector(s Sources) *collector {
-	c := &collector{sources: s, filterFailures: prometheus.NewDesc("reactive_filter_errors_total",
-		"Times that a filterRow had no answer, so that a client was not shown a row.", []string{"channel"}, nil)}
-	c.ingestEvents = prometheus.NewDesc("reactive_ingest_events_total", "Events taken beside the log.", []string{"source"}, nil)
-	c.ingestErrors = prometheus.NewDesc("reactive_ingest_errors_total", "Payloads beside the log that were refused.", []string{"source"}, nil)
+	c := &collector{
+		sources: s,
+		filterFailures: prometheus.NewDesc("reactive_filter_errors_total",
+			"Times that a filterRow had no answer, so that a client was not shown a row.", []string{"channel"}, nil),
+		scopeFailures: prometheus.NewDesc("reactive_resolve_scopes_errors_total",
+			"Times that resolveScopes had no answer, so that the channel's views began anew.", []string{"channel"}, nil),
+		ingestEvents: prometheus.NewDesc("reactive_ingest_events_total", "Events taken beside the log.", []string{"source"}, nil),
+		ingestErrors: prometheus.NewDesc("reactive_ingest_errors_total", "Payloads beside the log that were refused.", []string{"source"}, nil),
+	}
 	add := func(kind prometheus.ValueType, name, help string, labels prometheus.Labels, read func(*moment) float64) {
 		c.figures = append(c.figures, figure{prometheus.NewDesc("reactive_"+name, help, nil, labels), kind, read})
 	}
@@ -91,6 +97,8 @@ func newCollector(s Sources) *collector {
 	gauge("replication_lag_seconds", "Age of the last received commit while there is log that was not delivered.", func(m *moment) float64 {
 		return m.source.Lag.Seconds()
 	})
+	gauge("transactions_in_progress", "Transactions of which the server has sent a part before their end.", func(m *moment) float64 { return float64(m.source.InProgress) })
+	gauge("spilled_bytes", "Bytes of transactions in progress on disk.", func(m *moment) float64 { return float64(m.source.Spilled) })
 	gauge("slot_retained_bytes", "Log that the slot holds back on the server; negative while not known.", func(m *moment) float64 { return float64(m.retained) })
 	gauge("live", "1 while the stream is live and past where the server was when it connected.", func(m *moment) float64 {
 		if m.source.State == wal.Live {
@@ -108,6 +116,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- f.desc
 	}
 	ch <- c.filterFailures
+	ch <- c.scopeFailures
 	ch <- c.ingestEvents
 	ch <- c.ingestErrors
 }
@@ -120,6 +129,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for channel, failures := range m.hub.FilterFailures {
 		ch <- prometheus.MustNewConstMetric(c.filterFailures, prometheus.CounterValue, float64(failures), channel)
+	}
+	for channel, failures := range m.hub.ResolverFailures {
+		ch <- prometheus.MustNewConstMetric(c.scopeFailures, prometheus.CounterValue, float64(failures), channel)
 	}
 	for source, events := range m.ingest.Events {
 		ch <- prometheus.MustNewConstMetric(c.ingestEvents, prometheus.CounterValue, float64(events), string(source))

@@ -73,20 +73,26 @@ reactive_reconnects_total 2
 reactive_replication_lag_bytes 9
 # TYPE reactive_replication_lag_seconds gauge
 reactive_replication_lag_seconds 1.5
+# TYPE reactive_resolve_scopes_errors_total counter
+reactive_resolve_scopes_errors_total{channel="message"} 13
 # TYPE reactive_slot_retained_bytes gauge
 reactive_slot_retained_bytes 10
+# TYPE reactive_spilled_bytes gauge
+reactive_spilled_bytes 15
 # TYPE reactive_subscriptions gauge
 reactive_subscriptions 11
+# TYPE reactive_transactions_in_progress gauge
+reactive_transactions_in_progress 14
 # TYPE reactive_transactions_total counter
 reactive_transactions_total 1
 `
 
 func TestNamesAndTypes(t *testing.T) {
-	source := wal.Stats{State: wal.Live, Transactions: 1, Changes: 2, Connects: 3, LagBytes: 9, Lag: 1500 * time.Millisecond}
+	source := wal.Stats{State: wal.Live, Transactions: 1, Changes: 2, Connects: 3, InProgress: 14, Spilled: 15, LagBytes: 9, Lag: 1500 * time.Millisecond}
 	handler := metrics.Handler(metrics.Sources{
 		Source: func() wal.Stats { return source },
 		Hub: func() fanout.Stats {
-			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, FilterFailures: map[string]uint64{"message": 12}}
+			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13}}
 		},
 		Gateway: func() gateway.Stats { return gateway.Stats{Connections: 3, Accepted: 4, Rejected: 5} },
 		Ingest: func() ingest.Stats {

@@ -214,3 +214,25 @@ func TestNotifyTriggerSaysWhatItCannotDo(t *testing.T) {
 		t.Error("--print has changed the database")
 	}
 }
+
+func TestDoctorFindsATableThatNobodyNotifiesOf(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t, conversations, notes, twoTalks)
+	serve(t, database, notifying).stop(interrupt)
+	role := "app_" + slotOf(t, database)
+	pgtest.Exec(t, database, `create role `+role+` login`)
+	t.Cleanup(func() { pgtest.Exec(t, maintenance(database), `drop role `+role) })
+	t.Cleanup(func() { pgtest.Exec(t, database, `drop owned by `+role) })
+	const missing = "warn   table public.message: has no trigger that could notify of its changes\n       -- run `reactive-gw migrate notify-trigger 'public.message'`"
+	if code, stdout, _ := doctorOf(t, database, notifying); code != 0 || !strings.Contains(stdout, missing) {
+		t.Errorf("exit code %d\n%s", code, stdout)
+	}
+	installTrigger(t, database, notifying, "public.message")
+	if code, stdout, _ := doctorOf(t, database, notifying); code != 0 || !strings.Contains(stdout, "ok     table public.message: its changes come by notify") {
+		t.Errorf("with a trigger: exit code %d\n%s", code, stdout)
+	}
+	const unreadable = `warn   table public.message: role `
+	if _, stdout, _ := doctorOf(t, strings.Replace(database, "postgres@", role+"@", 1), notifying); !strings.Contains(stdout, unreadable+role+" may not read it") {
+		t.Errorf("as a role that may not read it:\n%s", stdout)
+	}
+}

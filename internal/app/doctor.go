@@ -39,6 +39,11 @@ func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 		return err
 	}
 	findings = append(findings, schema)
+	further, err := tables.ingestFindings(ctx, facts.Role, pool)
+	if err != nil {
+		return err
+	}
+	findings = append(findings, further...)
 	worst := wal.Good
 	for _, f := range findings {
 		worst = max(worst, f.Level)

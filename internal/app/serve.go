@@ -302,7 +302,8 @@ func (s *server) publicHandler() http.Handler {
 			p.gateway.ServeHTTP(w, r)
 			return
 		}
-		starting(w)
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "the gateway is starting", http.StatusServiceUnavailable)
 	})
 	if s.cfg.Ingest != nil && s.cfg.Ingest.Hook != nil {
 		mux.HandleFunc(s.cfg.Ingest.Hook.Path, s.ingestHandler)
@@ -311,11 +312,6 @@ func (s *server) publicHandler() http.Handler {
 		mux.Handle("/", s.handler)
 	}
 	return mux
-}
-
-func starting(w http.ResponseWriter) {
-	w.Header().Set("Retry-After", "1")
-	http.Error(w, "the gateway is starting", http.StatusServiceUnavailable)
 }
 
 // serveHTTP serves a listener until ctx ends.

@@ -150,7 +150,7 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 		h.parts.void(ch)
 		h.beginAnew(ch, reason)
 	}
-	tooBig := h.log.keeps() && tx.Size() > maxLogged
+	tooBig := h.log.keeps() && int64(tx.Size())+tx.DiskSize() > maxLogged
 	h.parts.tx = tx
 	changes := 0
 	for change := range tx.Changes() {

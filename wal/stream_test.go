@@ -17,7 +17,7 @@ import (
 
 const retained = "select pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint from pg_replication_slots where slot_name = $1"
 
-func alterDatabase(t *testing.T, url, setting string) {
+func alterDatabase(t testing.TB, url, setting string) {
 	t.Helper()
 	pgtest.Exec(t, url, "do $$ begin execute format('alter database %I set "+setting+"', current_database()); end $$")
 }

@@ -104,18 +104,15 @@ func ExampleFilter() {
 }
 
 func ExampleScopeResolver() {
-	resolver, err := auth.NewScopeResolver([]string{
-		"{'col': 'order_id', 'value': row.order_id}",
-		"row.product_ids.map(p, {'col': 'product_id', 'value': p})",
-	}, []string{"order_id", "product_id"})
+	resolver, err := auth.NewScopeResolver("row.product_ids.map(p, {'col': 'product_id', 'value': p})")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	scopes, err := resolver.Resolve(auth.Values{"order_id": int64(42), "product_ids": []any{int64(1), int64(2)}})
+	scopes, err := resolver.Resolve(auth.Values{"product_ids": []any{int64(1), int64(2)}})
 	fmt.Println(scopes, err)
 	// Output:
-	// [{order_id 42} {product_id 1} {product_id 2}] <nil>
+	// [{product_id 1} {product_id 2}] <nil>
 }
 
 func ExampleSQL() {

@@ -26,6 +26,7 @@ const (
 type expression struct {
 	what    string // for errors: filterRow
 	program cel.Program
+	tree    *ast.AST
 	columns []string // of the row
 	usesCtx bool
 }
@@ -55,8 +56,8 @@ func compile(what, source string, kinds []cel.Kind, variables ...string) (*expre
 	if kind := tree.OutputType().Kind(); kind != types.DynKind && !slices.Contains(kinds, kind) {
 		return nil, fmt.Errorf("%s comes to a %s, which says nothing", what, tree.OutputType())
 	}
-	e := &expression{what: what}
-	cheap, err := e.inspect(tree.NativeRep())
+	e := &expression{what: what, tree: tree.NativeRep()}
+	cheap, err := e.inspect(e.tree)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}

@@ -2,11 +2,12 @@ package auth
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
@@ -32,66 +33,105 @@ func (s Scope) Text() (string, bool) {
 	return "", false
 }
 
-// ScopeResolver finds the scopes of a row by expressions instead of by its own columns: resolveScopes. It may be used by
+// ScopeResolver finds the scopes of a row by an expression instead of by its own columns: resolveScopes. It may be used by
 // many goroutines at once.
 type ScopeResolver struct {
-	expressions []*expression
-	scopes      []string
+	expression *expression
+	scopes     []string
+	plain      string
 }
 
-// NewScopeResolver compiles CEL expressions over row. Each comes to a map {'col': ..., 'value': ...} or to a list of such
-// maps; a value of null is no scope. scopes are the columns that col may name.
-func NewScopeResolver(sources, scopes []string) (*ScopeResolver, error) {
-	if len(sources) == 0 || len(scopes) == 0 {
-		return nil, errors.New("resolveScopes: there are no expressions, or no scopes that they could come to")
+// NewScopeResolver compiles a CEL expression over row. It comes to a map {'col': ..., 'value': ...} or to a list of such
+// maps; a value of null is no scope. Each col is written out, so that it is known which scopes a row may have.
+func NewScopeResolver(source string) (*ScopeResolver, error) {
+	e, err := compile("resolveScopes", source, []cel.Kind{types.MapKind, types.ListKind}, "row")
+	if err != nil {
+		return nil, err
 	}
-	r := &ScopeResolver{scopes: slices.Clone(scopes)}
-	for i, source := range sources {
-		e, err := compile(fmt.Sprintf("resolveScopes[%d]", i), source, []cel.Kind{types.MapKind, types.ListKind}, "row")
-		if err != nil {
-			return nil, err
-		}
-		r.expressions = append(r.expressions, e)
+	scopes, plain, err := scopesIn(e.tree)
+	if err != nil {
+		return nil, err
 	}
-	return r, nil
+	return &ScopeResolver{expression: e, scopes: scopes, plain: plain}, nil
 }
 
-// Columns are those of the row that the expressions name, each once.
-func (r *ScopeResolver) Columns() []string {
-	var columns []string
-	for _, e := range r.expressions {
-		for _, c := range e.columns {
-			if !slices.Contains(columns, c) {
-				columns = append(columns, c)
+var errNoScope = errors.New("resolveScopes: it names no scope: write out {'col': 'order_id', 'value': row.order_id}")
+
+// scopesIn lists the scopes that an expression's maps name, each once. plain is the column whose value is the scope's,
+// where that is all that the expression says.
+func scopesIn(tree *ast.AST) (scopes []string, plain string, err error) {
+	root := ast.NavigateAST(tree)
+	for _, node := range ast.MatchDescendants(root, ast.KindMatcher(ast.MapKind)) {
+		for _, entry := range node.AsMap().Entries() {
+			switch key, value := entry.AsMapEntry().Key(), entry.AsMapEntry().Value(); {
+			case !isText(key, "col"):
+			case value.Kind() != ast.LiteralKind || value.AsLiteral().Type() != types.StringType:
+				return nil, "", errNoScope
+			case !slices.Contains(scopes, string(value.AsLiteral().(types.String))):
+				scopes = append(scopes, string(value.AsLiteral().(types.String)))
 			}
 		}
 	}
-	return columns
+	if len(scopes) == 0 {
+		return nil, "", errNoScope
+	}
+	if root.Kind() == ast.MapKind {
+		for _, entry := range root.AsMap().Entries() {
+			if isText(entry.AsMapEntry().Key(), "value") {
+				plain = plainColumn(entry.AsMapEntry().Value())
+			}
+		}
+	}
+	return scopes, plain, nil
 }
+
+// plainColumn returns the column where an expression is row.column or row['column'], else "".
+func plainColumn(e ast.Expr) string {
+	isRow := func(e ast.Expr) bool { return e.Kind() == ast.IdentKind && e.AsIdent() == "row" }
+	switch {
+	case e.Kind() == ast.SelectKind && isRow(e.AsSelect().Operand()):
+		return e.AsSelect().FieldName()
+	case e.Kind() == ast.CallKind && e.AsCall().FunctionName() == operators.Index && isRow(e.AsCall().Args()[0]):
+		column, _ := e.AsCall().Args()[1].AsLiteral().(types.String) // inspect has refused what is no literal
+		return string(column)
+	}
+	return ""
+}
+
+func isText(e ast.Expr, text string) bool {
+	return e.Kind() == ast.LiteralKind && e.AsLiteral().Equal(types.String(text)) == types.True
+}
+
+// Scopes are the columns that the expression may come to, each once.
+func (r *ScopeResolver) Scopes() []string { return slices.Clone(r.scopes) }
+
+// Plain is the column whose value is the scope's, where the expression says no more than that; else it is empty.
+func (r *ScopeResolver) Plain() string { return r.plain }
+
+// Columns are those of the row that the expression names, each once.
+func (r *ScopeResolver) Columns() []string { return slices.Clone(r.expression.columns) }
 
 // Resolve returns the row's scopes, each once. With an error, which is a *Denied, the row's scopes are not known: nobody
 // can be told of the row, nor that it left their view.
 func (r *ScopeResolver) Resolve(row Row) ([]Scope, error) {
-	var scopes []Scope
 	var vars variables
-	for _, e := range r.expressions {
-		vars.setRow(row, e.columns)
-		value, failure := e.eval(&vars)
-		if failure != nil {
-			return nil, failure
-		}
-		list, ok := value.(traits.Lister)
-		if !ok {
-			list = types.NewRefValList(types.DefaultTypeAdapter, []ref.Val{value})
-		}
-		for elements := list.Iterator(); elements.HasNext() == types.True; {
-			scope, ok := r.scope(elements.Next())
-			switch {
-			case !ok:
-				return nil, denyf(EvaluationFailed, "%s: it came to something that is no scope of the channel", e.what)
-			case scope.Value != nil && !slices.Contains(scopes, scope):
-				scopes = append(scopes, scope)
-			}
+	vars.setRow(row, r.expression.columns)
+	value, failure := r.expression.eval(&vars)
+	if failure != nil {
+		return nil, failure
+	}
+	list, ok := value.(traits.Lister)
+	if !ok {
+		list = types.NewRefValList(types.DefaultTypeAdapter, []ref.Val{value})
+	}
+	var scopes []Scope
+	for elements := list.Iterator(); elements.HasNext() == types.True; {
+		scope, ok := r.scope(elements.Next())
+		switch {
+		case !ok:
+			return nil, denyf(EvaluationFailed, "resolveScopes: it came to something that is no scope of the channel")
+		case scope.Value != nil && !slices.Contains(scopes, scope):
+			scopes = append(scopes, scope)
 		}
 	}
 	return scopes, nil

@@ -13,35 +13,31 @@ func TestScopesOfARow(t *testing.T) {
 	}
 	order := Scope{"order_id", int64(42)}
 	for name, c := range map[string]struct {
-		sources []string
+		source  string
 		want    []Scope
 		refused Reason
 	}{
-		"one":                {[]string{"{'col': 'order_id', 'value': row.order_id}"}, []Scope{order}, ""},
-		"two expressions":    {[]string{"{'col': 'order_id', 'value': row.order_id}", "{'col': 'product_id', 'value': row.product}"}, []Scope{order, {"product_id", "p-7"}}, ""},
-		"the same twice":     {[]string{"{'col': 'order_id', 'value': row.order_id}", "{'col': 'order_id', 'value': 42}"}, []Scope{order}, ""},
-		"a list":             {[]string{"row.parties.map(p, {'col': 'party', 'value': p})"}, []Scope{{"party", "ada"}, {"party", "eve"}}, ""},
-		"an empty list":      {[]string{"[]"}, nil, ""},
-		"a bool":             {[]string{"{'col': 'open', 'value': row.open}"}, []Scope{{"open", true}}, ""},
-		"null":               {[]string{"{'col': 'order_id', 'value': row.none}"}, nil, ""},
-		"null beside others": {[]string{"[{'col': 'order_id', 'value': null}, {'col': 'order_id', 'value': 42}]"}, []Scope{order}, ""},
-		"by condition":       {[]string{"row.open ? [{'col': 'order_id', 'value': row.order_id}] : []"}, []Scope{order}, ""},
-		"out of a document":  {[]string{"row.doc"}, []Scope{{"order_id", "9"}}, ""},
+		"one":                {"{'col': 'order_id', 'value': row.order_id}", []Scope{order}, ""},
+		"the same twice":     {"[{'col': 'order_id', 'value': row.order_id}, {'col': 'order_id', 'value': 42}]", []Scope{order}, ""},
+		"two of them":        {"[{'col': 'order_id', 'value': row.order_id}, {'col': 'product_id', 'value': row.product}]", []Scope{order, {"product_id", "p-7"}}, ""},
+		"a list":             {"row.parties.map(p, {'col': 'party', 'value': p})", []Scope{{"party", "ada"}, {"party", "eve"}}, ""},
+		"an empty list":      {"false ? [{'col': 'order_id', 'value': 1}] : []", nil, ""},
+		"a bool":             {"{'col': 'open', 'value': row.open}", []Scope{{"open", true}}, ""},
+		"null":               {"{'col': 'order_id', 'value': row.none}", nil, ""},
+		"null beside others": {"[{'col': 'order_id', 'value': null}, {'col': 'order_id', 'value': 42}]", []Scope{order}, ""},
+		"by condition":       {"row.open ? [{'col': 'order_id', 'value': row.order_id}] : []", []Scope{order}, ""},
 
-		"another column":    {[]string{"{'col': 'price', 'value': 1}"}, nil, EvaluationFailed},
-		"a double":          {[]string{"{'col': 'order_id', 'value': row.price}"}, nil, EvaluationFailed},
-		"a list as a value": {[]string{"{'col': 'order_id', 'value': row.parties}"}, nil, EvaluationFailed},
-		"no value":          {[]string{"{'col': 'order_id'}"}, nil, EvaluationFailed},
-		"more than that":    {[]string{"{'col': 'order_id', 'value': 1, 'x': 2}"}, nil, EvaluationFailed},
-		"col a number":      {[]string{"{'col': 1, 'value': 1}"}, nil, EvaluationFailed},
-		"other names":       {[]string{"{'column': 'order_id', 'value': 1}"}, nil, EvaluationFailed},
-		"a text":            {[]string{"row.private"}, nil, EvaluationFailed},
-		"a list of texts":   {[]string{"row.parties"}, nil, EvaluationFailed},
-		"a missing column":  {[]string{"{'col': 'order_id', 'value': row.missing}"}, nil, EvaluationFailed},
-		"one of two":        {[]string{"{'col': 'order_id', 'value': 42}", "row.missing"}, nil, EvaluationFailed},
+		"a double":          {"{'col': 'order_id', 'value': row.price}", nil, EvaluationFailed},
+		"a list as a value": {"{'col': 'order_id', 'value': row.parties}", nil, EvaluationFailed},
+		"no value":          {"{'col': 'order_id'}", nil, EvaluationFailed},
+		"out of a document": {"row.open ? row.doc : {'col': 'order_id', 'value': 1}", []Scope{{"order_id", "9"}}, ""},
+		"another scope":     {"row.open ? row.doc : {'col': 'party', 'value': 1}", nil, EvaluationFailed},
+		"texts":             {"row.open ? row.parties : [{'col': 'party', 'value': 1}]", nil, EvaluationFailed},
+		"more than that":    {"{'col': 'order_id', 'value': 1, 'x': 2}", nil, EvaluationFailed},
+		"a missing column":  {"{'col': 'order_id', 'value': row.missing}", nil, EvaluationFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := NewScopeResolver(c.sources, []string{"order_id", "product_id", "party", "open"})
+			r, err := NewScopeResolver(c.source)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,23 +57,34 @@ func TestScopeResolversThatAreRefused(t *testing.T) {
 		"{'col': 'order_id', 'value': row}":     "stands alone",
 		"{'col': 'order_id', 'value': row.id":   "line 1",
 		"row.map(c, {'col': c, 'value': null})": "stands alone",
+		"{'col': row.kind, 'value': row.id}":    "it names no scope: write out",
+		"{'col': 1, 'value': row.id}":           "it names no scope: write out",
+		"{'column': 'order_id', 'value': 1}":    "it names no scope: write out",
+		"row.scopes":                            "it names no scope: write out",
+		"[]":                                    "it names no scope: write out",
 	} {
-		if _, err := NewScopeResolver([]string{"[]", source}, []string{"order_id"}); err == nil ||
-			!strings.HasPrefix(err.Error(), "resolveScopes[1]") || !strings.Contains(err.Error(), hint) {
+		if _, err := NewScopeResolver(source); err == nil || !strings.HasPrefix(err.Error(), "resolveScopes") || !strings.Contains(err.Error(), hint) {
 			t.Errorf("%s: %v", source, err)
 		}
 	}
-	if _, err := NewScopeResolver(nil, []string{"order_id"}); err == nil {
-		t.Error("no expression is accepted")
-	}
-	if _, err := NewScopeResolver([]string{"[]"}, nil); err == nil {
-		t.Error("no scope is accepted")
-	}
-	r, err := NewScopeResolver([]string{"row.a", "[row.b, row.a]"}, []string{"order_id"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := strings.Join(r.Columns(), " "); got != "a b" {
-		t.Errorf("columns %q", got)
+}
+
+func TestWhatAScopeResolverLooksAt(t *testing.T) {
+	for source, want := range map[string]struct{ scopes, columns, plain string }{
+		"{'col': 'order_id', 'value': row.id}":                            {"order_id", "id", "id"},
+		"{'value': row['Order Id'], 'col': 'order_id'}":                   {"order_id", "Order Id", "Order Id"},
+		"{'col': 'order_id', 'value': row.id + 1}":                        {"order_id", "id", ""},
+		"{'col': 'order_id', 'value': row.doc.id}":                        {"order_id", "doc", ""},
+		"[{'col': 'order_id', 'value': row.id}]":                          {"order_id", "id", ""},
+		"{'col': 'order_id', 'value': 1}":                                 {"order_id", "", ""},
+		"row.a ? {'col': 'a', 'value': row.b} : {'col': 'c', 'value': 1}": {"a c", "a b", ""},
+	} {
+		r, err := NewScopeResolver(source)
+		if err != nil {
+			t.Fatalf("%s: %v", source, err)
+		}
+		if scopes, columns := strings.Join(r.Scopes(), " "), strings.Join(r.Columns(), " "); scopes != want.scopes || columns != want.columns || r.Plain() != want.plain {
+			t.Errorf("%s: scopes %q, columns %q, plain %q", source, scopes, columns, r.Plain())
+		}
 	}
 }

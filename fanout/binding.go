@@ -11,12 +11,16 @@ import (
 // gets another shape, and so other bindings.
 type binding struct {
 	channel  *channel
-	scopes   []int // by channel.scopes: the position of the column
+	scopes   []int // by channel.scopes: the position of the column, or elsewhere
 	filtered []int // by channel.FilterColumns
+	resolved []int // by channel.ResolverColumns
 	columns  []boundColumn
 	schema   string
 	table    string
 }
+
+// elsewhere is the position of a scope that is resolved.
+const elsewhere = -1
 
 // boundColumn is a column as it is written into events.
 type boundColumn struct {
@@ -27,29 +31,36 @@ type boundColumn struct {
 	hidden   bool
 }
 
-// bind returns false where a column that scopes or the filter look at is gone or has another type than the channel was made for, or where a column
-// that is to be hidden may have another name now.
+// bind returns false where a column that scopes, the filter or the resolver look at is gone or has another type than the
+// channel was made for, or where a column that is to be hidden may have another name now.
 func (c *channel) bind(t *cdc.Table) (_ *binding, ok bool) {
 	if c.unmasks(t) {
 		return nil, false
 	}
 	b := newBinding(c, t)
 	for _, s := range c.scopes {
+		if s.Resolved {
+			b.scopes = append(b.scopes, elsewhere)
+			continue
+		}
 		at := t.Column(s.Column)
 		if at < 0 || t.Columns[at].TypeOID != s.TypeOID {
 			return nil, false
 		}
 		b.scopes = append(b.scopes, at)
 	}
-	b.filtered, ok = c.filtered(t)
+	if b.filtered, ok = positions(t, c.FilterColumns); !ok {
+		return nil, false
+	}
+	b.resolved, ok = positions(t, c.ResolverColumns)
 	return b, ok
 }
 
-// filtered returns where the columns are that the filter looks at, and false where one is gone or has another type.
-func (c *channel) filtered(t *cdc.Table) (positions []int, ok bool) {
-	for _, f := range c.FilterColumns {
-		at := t.Column(f.Column)
-		if at < 0 || t.Columns[at].TypeOID != f.TypeOID {
+// positions returns where the columns are, and false where one is gone or has another type.
+func positions(t *cdc.Table, columns []InputColumn) (positions []int, ok bool) {
+	for _, c := range columns {
+		at := t.Column(c.Column)
+		if at < 0 || t.Columns[at].TypeOID != c.TypeOID {
 			return nil, false
 		}
 		positions = append(positions, at)
@@ -89,21 +100,56 @@ func (b *binding) appendRow(dst []byte, row cdc.Row) []byte {
 
 // encoder writes events. It keeps its buffers between events and belongs to the hub's lock.
 type encoder struct {
-	key, row, changed []byte
+	key, row, changed, before, unchanged []byte
 }
 
 // event returns a new event of the change, in a buffer of its own.
 func (e *encoder) event(b *binding, kind protocol.EventType, c *cdc.Change) []byte {
+	return protocol.AppendEvent(nil, e.members(b, kind, c))
+}
+
+// extendedEvent is event with what the extended protocol adds.
+func (e *encoder) extendedEvent(b *binding, kind protocol.EventType, c *cdc.Change, origin string) []byte {
+	event := e.members(b, kind, c)
+	event.Origin = origin
+	if kind == protocol.AfterUpdate {
+		e.before = e.before[:0]
+		for i := range c.Changed() {
+			was := c.Before.Value(i)
+			if i < len(b.columns) && !b.columns[i].hidden && was.State != cdc.Absent {
+				e.before = appendMember(e.before, 0, &b.columns[i], was)
+			}
+		}
+		event.Before = finish(e.before, 0)
+	}
+	if kind != protocol.AfterDelete {
+		e.unchanged = e.unchanged[:0]
+		for i, v := range c.After.Values() {
+			if i < len(b.columns) && !b.columns[i].hidden && v.State == cdc.Absent {
+				opening := byte(',')
+				if len(e.unchanged) == 0 {
+					opening = '['
+				}
+				name := b.columns[i].member
+				e.unchanged = append(append(e.unchanged, opening), name[:len(name)-1]...)
+			}
+		}
+		if len(e.unchanged) > 0 {
+			e.unchanged = append(e.unchanged, ']')
+		}
+		event.Unchanged = e.unchanged
+	}
+	return protocol.AppendEvent(nil, event)
+}
+
+// members are those of the event, until the next call.
+func (e *encoder) members(b *binding, kind protocol.EventType, c *cdc.Change) protocol.Event {
 	image := c.After
 	if kind == protocol.AfterDelete {
 		image = c.Before
 	}
-	e.key, e.changed = e.key[:0], e.changed[:0]
-	for i, v := range image.Values() {
-		if i < len(b.columns) && b.columns[i].key && !b.columns[i].hidden && v.State != cdc.Absent {
-			e.key = appendMember(e.key, 0, &b.columns[i], v)
-		}
-	}
+	e.changed = e.changed[:0]
+	e.key = b.appendKey(e.key[:0], image)
 	e.row = b.appendRow(e.row[:0], image)
 	if kind == protocol.AfterUpdate {
 		for i, v := range c.Changed() {
@@ -112,9 +158,20 @@ func (e *encoder) event(b *binding, kind protocol.EventType, c *cdc.Change) []by
 			}
 		}
 	}
-	return protocol.AppendEvent(nil, protocol.Event{
-		Type: kind, Schema: b.schema, Table: b.table, PrimaryKey: finish(e.key, 0), Row: e.row, Changed: finish(e.changed, 0),
-	})
+	return protocol.Event{
+		Type: kind, Schema: b.schema, Table: b.table, PrimaryKey: e.key, Row: e.row, Changed: finish(e.changed, 0),
+	}
+}
+
+// appendKey appends a row's primary key as a JSON object.
+func (b *binding) appendKey(dst []byte, row cdc.Row) []byte {
+	start := len(dst)
+	for i, v := range row.Values() {
+		if i < len(b.columns) && b.columns[i].key && !b.columns[i].hidden && v.State != cdc.Absent {
+			dst = appendMember(dst, start, &b.columns[i], v)
+		}
+	}
+	return finish(dst, start)
 }
 
 // appendMember adds a column to the object that begins at start and that finish closes.

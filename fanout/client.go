@@ -9,21 +9,31 @@ import (
 // Client is one connection's subscriptions and the frames that wait for it. Next belongs to one goroutine; the other
 // methods may be called from any.
 type Client struct {
-	hub    *Hub
-	viewer any
-	queue  *queue
+	hub      *Hub
+	viewer   any
+	extended bool
+	queue    *queue
 
 	// The rest belongs to the hub's lock.
 	subs     map[*topic]*subscription
 	answers  answers
 	touched  bool // has frames of the transaction at hand
 	detached bool
+	parts    []*part                    // of the transaction at hand
+	split    bool                       // was sent a part of the transaction at hand already
+	waits    []*wait                    // for positions that the stream has not passed
+	aside    map[*subscription]struct{} // that wait for room in the queue
 }
 
 // Subscribe begins a subscription: `subscribed` is queued first, then, where the channel has one, the snapshot, then
 // changes. Subscribing again to the same rows confirms again, with a fresh snapshot, and delivers nothing twice. A client
 // that has to go or was detached gets no subscription. The error is a *protocol.Error.
 func (c *Client) Subscribe(channel string, scope protocol.Scope) error {
+	return c.subscribe(channel, scope, nil)
+}
+
+// subscribe resumes, where r is not nil and it can be done.
+func (c *Client) subscribe(channel string, scope protocol.Scope, r *resumption) error {
 	h := c.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -42,7 +52,14 @@ func (c *Client) Subscribe(channel string, scope protocol.Scope) error {
 	if old != nil {
 		h.release(old.group) // no later frame holds what it has gathered
 	}
-	if !h.push(c, protocol.AppendSubscribed(nil, ch.Name, scope.Raw)) {
+	if r != nil {
+		if old != nil {
+			h.drop(old)
+		}
+		h.beginSince(h.add(c, ch.topic(index, value), scope.Raw), r)
+		return nil
+	}
+	if !h.push(c, c.subscribed(ch.Name, scope.Raw)) {
 		return nil // it has to go, and while it lingers its subscriptions must not gather
 	}
 	if old != nil {
@@ -52,12 +69,45 @@ func (c *Client) Subscribe(channel string, scope protocol.Scope) error {
 		}
 		h.drop(old)
 	}
-	t := ch.topic(index, value)
-	s := t.group(scope.Raw).add(c)
+	h.begin(h.add(c, ch.topic(index, value), scope.Raw))
+	return nil
+}
+
+// add adds a subscription that does not get anything yet.
+func (h *Hub) add(c *Client, t *topic, echo []byte) *subscription {
+	s := t.group(echo, c.extended).add(c)
 	c.subs[t] = s
 	h.subscriptions++
-	h.begin(s)
-	return nil
+	return s
+}
+
+// beginSince is begin for a subscription that is resumed.
+func (h *Hub) beginSince(s *subscription, r *resumption) {
+	c, name, echo := s.client, s.group.topic.channel.Name, []byte(s.group.echo)
+	if h.resume(s, r); r.refused != "" {
+		if h.push(c, c.subscribed(name, echo)) && h.push(c, protocol.AppendReset(nil, name, echo, r.refused)) {
+			h.begin(s)
+		} else {
+			h.drop(s)
+		}
+		return
+	}
+	if !h.push(c, protocol.AppendSubscribedAt(nil, name, echo, r.since, true)) {
+		h.drop(s)
+		return
+	}
+	for _, frame := range r.frames {
+		h.pushChanges(c, frame)
+	}
+	s.activate(nil)
+}
+
+// subscribed is the frame that confirms a subscription which begins now.
+func (c *Client) subscribed(name string, echo []byte) []byte {
+	if c.extended {
+		return protocol.AppendSubscribedAt(nil, name, echo, c.hub.cursor(), false)
+	}
+	return protocol.AppendSubscribed(nil, name, echo)
 }
 
 // Unsubscribe ends a subscription. Ending one that is not there does nothing. The error is a *protocol.Error for a
@@ -73,7 +123,20 @@ func (c *Client) Unsubscribe(channel string, scope protocol.Scope) error {
 	if t := index.topics[value]; t != nil && c.subs[t] != nil {
 		h.drop(c.subs[t])
 	}
+	if c.extended {
+		defer h.flush()
+		h.push(c, protocol.AppendUnsubscribed(nil, channel, scope.Raw))
+	}
 	return nil
+}
+
+// Refuse answers a message with an error. In the extended protocol it says what it is about, where that is known.
+func (c *Client) Refuse(err *protocol.Error, about protocol.Message) {
+	if c.extended {
+		c.Send(protocol.AppendErrorAbout(nil, err.Code, about.Channel, about.Scope.Raw, err.Detail))
+		return
+	}
+	c.Send(protocol.AppendError(nil, err.Code))
 }
 
 // Subscriptions is how many the client has.
@@ -93,6 +156,9 @@ func (c *Client) Send(frame []byte) {
 // the call before, or nil. The error is ctx's, or a *Closed when the client has to go: it has all that was due to it, or
 // was too slow to get it.
 func (c *Client) Next(ctx context.Context, reuse [][]byte) ([][]byte, error) {
+	if c.queue.sent() {
+		c.hub.letIn(c)
+	}
 	return c.queue.take(ctx, reuse)
 }
 
@@ -117,5 +183,6 @@ func (c *Client) Detach() {
 	for _, s := range c.subs {
 		h.drop(s)
 	}
+	h.forgetWaits(c)
 	delete(h.clients, c)
 }

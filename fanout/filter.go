@@ -2,8 +2,6 @@ package fanout
 
 import (
 	"errors"
-	"sync/atomic"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -32,8 +30,8 @@ type Verdict interface {
 	Failure() error
 }
 
-// FilterColumn is a column that a channel's filter looks at, with its type when the channel was made.
-type FilterColumn struct {
+// InputColumn is a column that a channel's filter or resolver looks at, with its type when the channel was made.
+type InputColumn struct {
 	Column  string
 	TypeOID uint32
 }
@@ -42,11 +40,13 @@ type FilterColumn struct {
 type filter struct {
 	RowFilter
 	was, now opinion
-	failures *filterFailures
+	failures *failures
 }
 
 func newFilter(ch *Channel, log *zap.Logger) *filter {
-	f := &filter{RowFilter: ch.Filter, failures: &filterFailures{log: log, channel: ch.Name}}
+	f := &filter{RowFilter: ch.Filter, failures: &failures{
+		log: log, channel: ch.Name, message: "filterRow gave no answer, so the row is not shown",
+	}}
 	f.was, f.now = f.opinion(), f.opinion()
 	return f
 }
@@ -59,7 +59,7 @@ func (f *filter) opinion() opinion {
 // looks: see binding.judgeable. It is the same opinion where the filter looks at nothing that changed.
 func (f *filter) judge(b *binding, c *cdc.Change) (was, now *opinion) {
 	switch {
-	case c.Op == cdc.Update && !b.filterSees(c):
+	case c.Op == cdc.Update && !b.sees(b.filtered, c):
 		image := c.Before
 		if image == nil {
 			image = c.After
@@ -83,7 +83,7 @@ func (f *filter) judge(b *binding, c *cdc.Change) (was, now *opinion) {
 type opinion struct {
 	verdict         Verdict
 	perClient       bool
-	failures        *filterFailures
+	failures        *failures
 	allowed, shared bool
 }
 
@@ -120,12 +120,12 @@ func (o *opinion) allows(viewer any) (allowed bool) {
 	return false
 }
 
-// filterSees tells whether an update changed a column that the filter looks at.
-func (b *binding) filterSees(c *cdc.Change) bool {
+// sees tells whether an update changed one of the columns.
+func (b *binding) sees(columns []int, c *cdc.Change) bool {
 	if c.Before == nil {
 		return false
 	}
-	for _, at := range b.filtered {
+	for _, at := range columns {
 		if now := c.After.Value(at); now.State != cdc.Absent && !now.Equal(c.Before.Value(at)) {
 			return true
 		}
@@ -133,13 +133,13 @@ func (b *binding) filterSees(c *cdc.Change) bool {
 	return false
 }
 
-// judgeable returns false where it is not known what the filter looks at of the row's old image: somebody has weakened
-// the replica identity under us. Then it cannot be told who had the row.
-func (b *binding) judgeable(c *cdc.Change) bool {
+// judgeable returns false where one of the columns is not known of the row's old image: somebody has weakened the replica
+// identity under us. Then it cannot be told who had the row.
+func (b *binding) judgeable(columns []int, c *cdc.Change) bool {
 	if c.Op == cdc.Insert {
 		return true
 	}
-	for _, at := range b.filtered {
+	for _, at := range columns {
 		if _, known := b.before(c, at); !known {
 			return false
 		}
@@ -170,38 +170,4 @@ func (a *answer) allows(o *opinion, viewer any) bool {
 		}
 	}
 	return *a == yes
-}
-
-// filterFailures counts where a channel's filter had no answer, and logs it now and then. It may be used by any goroutine.
-type filterFailures struct {
-	log     *zap.Logger
-	channel string
-	count   atomic.Uint64
-	logged  atomic.Int64 // when, in nanoseconds since 1970
-}
-
-// logFailuresEvery is between two lines of the log about one channel's filter.
-const logFailuresEvery = time.Minute
-
-// note counts a failure, if it is one.
-func (f *filterFailures) note(err error) {
-	if err == nil {
-		return
-	}
-	count, now, last := f.count.Add(1), time.Now().UnixNano(), f.logged.Load()
-	if last == 0 || now-last >= int64(logFailuresEvery) {
-		if f.logged.CompareAndSwap(last, now) {
-			f.log.Warn("filterRow gave no answer, so the row is not shown", zap.String("channel", f.channel), zap.Uint64("times", count), zap.Error(err))
-		}
-	}
-}
-
-var errFilterPanicked = errors.New("the filter panicked")
-
-// caught is to be deferred around what a filter does. What it panicked with may hold something of the row, so that is not
-// kept.
-func (f *filterFailures) caught() {
-	if recover() != nil {
-		f.note(errFilterPanicked)
-	}
 }

@@ -1,9 +1,13 @@
 package fanout
 
 import (
+	"cmp"
 	"container/list"
 	"context"
+	"hash/maphash"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,16 +16,21 @@ import (
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
 
-// Hub is the cdc.Sink that turns transactions into frames in clients' queues. Deliver and Reset belong to one goroutine,
+// Hub is the cdc.Sink that turns transactions into frames in clients' queues. The methods of cdc.Sink belong to one goroutine,
 // everything else may be called from any. One lock covers the index: a subscription begins and ends between two
 // transactions, never within one.
 type Hub struct {
-	log        *zap.Logger
+	logger     *zap.Logger
 	queueBytes int
 	snapshots  Snapshots
 	wake       chan struct{} // tells Run that a reading is wanted
 	batchWake  chan struct{} // tells Run that there is a batch
 
+	heartbeat time.Duration
+	nudge     func(context.Context) error
+	needed    atomic.Uint64 // what Needed returns
+
+	resuming sync.Mutex // one client resumes at a time; taken before mu
 	mu       sync.Mutex
 	registry *registry
 	clients  map[*Client]struct{}
@@ -35,8 +44,22 @@ type Hub struct {
 	readingNumber uint64
 	unseen        unseen
 
+	// epoch and position say where the stream is: all that committed before position was delivered.
+	epoch      protocol.EpochID
+	position   cdc.LSN
+	started    bool
+	cursorText string // of position; empty until somebody needs it
+	log        replayLog
+	replays    replays
+	parts      parts
+	waits      waits
+	parked     []*reading // that wait for the stream
+
 	batches  []*group  // that have one, or had
 	batchDue time.Time // when sendBatches looks again; zero while there is none
+
+	delivered cdc.LSN // the last transaction of the log
+	ingested  uint64  // transactions that came beside it
 
 	judged        uint64 // changes that a filter was asked about
 	subscriptions int
@@ -57,23 +80,35 @@ type Options struct {
 	QueueBytes int
 	// Snapshots reads the snapshots of channels that have them; nil where none has.
 	Snapshots Snapshots
-	Log       *zap.Logger
+	// Resume bounds what is kept for clients that come back.
+	Resume ResumeOptions
+	// Heartbeat is how often a client of the extended protocol hears where the stream is; 0 stands for 15 seconds.
+	Heartbeat time.Duration
+	// Nudge makes the stream move, by a message in the log that is of no other use; nil where it moves by itself.
+	Nudge func(context.Context) error
+	Log   *zap.Logger
 }
+
+const defaultHeartbeat = 15 * time.Second
 
 // maxUnseen bounds the transactions that are kept until they are visible, in bytes.
 const maxUnseen = 64 << 20
 
-// NewHub makes a hub. Where channels have snapshots or batches, Run has to run.
+// NewHub makes a hub. Run has to run for all that takes its time: snapshots, batches, heartbeats, resumption.
 func NewHub(o Options) (*Hub, error) {
 	registry, err := newRegistry(o.Channels, o.Log)
 	if err != nil {
 		return nil, err
 	}
-	return &Hub{
-		log: o.Log, queueBytes: o.QueueBytes, snapshots: o.Snapshots, wake: make(chan struct{}, 1), batchWake: make(chan struct{}, 1), registry: registry,
+	h := &Hub{
+		logger: o.Log, queueBytes: o.QueueBytes, snapshots: o.Snapshots, wake: make(chan struct{}, 1), batchWake: make(chan struct{}, 1), registry: registry,
+		heartbeat: cmp.Or(o.Heartbeat, defaultHeartbeat), nudge: o.Nudge,
 		clients: map[*Client]struct{}{}, shapes: map[uint32]shape{},
 		readings: map[*topic]*reading{}, running: map[*reading]struct{}{}, unseen: unseen{limit: maxUnseen},
-	}, nil
+		log: replayLog{ResumeOptions: o.Resume, seed: maphash.MakeSeed()},
+	}
+	h.noteNeeded()
+	return h, nil
 }
 
 // Run does what takes its time: it reads snapshots and sends batches. It returns when ctx has ended and nothing of it runs
@@ -81,6 +116,8 @@ func NewHub(o Options) (*Hub, error) {
 func (h *Hub) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { h.sendBatches(ctx) })
+	running.Go(func() { h.beat(ctx) })
+	running.Go(func() { h.tend(ctx) })
 	if h.snapshots != nil {
 		running.Go(func() { h.readSnapshots(ctx) })
 		running.Go(func() { h.watchVisibility(ctx) })
@@ -90,11 +127,20 @@ func (h *Hub) Run(ctx context.Context) {
 
 // Attach adds a client. It stays until Detach. viewer is who the client is, for those whom the hub asks what a client may
 // see; the hub does not look into it.
-func (h *Hub) Attach(viewer any) *Client {
-	c := &Client{hub: h, viewer: viewer, queue: newQueue(h.queueBytes), subs: map[*topic]*subscription{}}
+func (h *Hub) Attach(viewer any) *Client { return h.attach(viewer, false) }
+
+// AttachExtended is Attach for a client of the extended protocol. It is welcomed.
+func (h *Hub) AttachExtended(viewer any) *Client { return h.attach(viewer, true) }
+
+func (h *Hub) attach(viewer any, extended bool) *Client {
+	c := &Client{hub: h, viewer: viewer, extended: extended, queue: newQueue(h.queueBytes), subs: map[*topic]*subscription{}}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.clients[c] = struct{}{}
+	if extended {
+		h.push(c, h.welcome())
+		h.flush()
+	}
 	return c
 }
 
@@ -103,36 +149,119 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
-	keep, matters := unseenTransaction{tx: tx}, false
-	cut := func(ch *channel) {
-		keep.cuts = append(keep.cuts, ch)
-		h.beginAnew(ch)
+	h.delivered = tx.Commit
+	routed, served, matters := h.routeAll(tx)
+	if matters {
+		h.unseen.add(routed)
 	}
+	switch {
+	case served && int64(tx.Size())+tx.DiskSize() > maxLogged:
+		h.log.cut(tx, protocol.ResetLogExpired, h.channelsOf(tx)...)
+	case served:
+		h.log.add(tx, routed.cuts)
+	}
+	h.noteNeeded()
+	h.sendParts(protocol.Cursor{Epoch: h.epoch, Position: uint64(tx.End)}.String())
+	h.reach(tx.End)
+}
+
+// routeAll routes every change. served tells whether one is of a channel, matters whether one is of a channel with
+// snapshots.
+func (h *Hub) routeAll(tx *cdc.Transaction) (routed unseenTransaction, served, matters bool) {
+	routed.tx = tx
+	anew := func(ch *channel, reason protocol.ResetReason) {
+		routed.cuts = append(routed.cuts, cut{ch, reason})
+		h.parts.void(ch)
+		h.beginAnew(ch, reason)
+	}
+	h.parts.tx = tx
+	changes := 0
 	for change := range tx.Changes() {
-		bindings, replaced := h.bindings(change.Table)
+		bindings, replaced := h.bindings(tx, change.Table)
 		for _, ch := range replaced {
-			cut(ch)
+			anew(ch, protocol.ResetSchema)
 		}
 		for _, b := range bindings {
 			matters = matters || b.channel.Snapshot != nil
 			if !h.route(tx, b, &change) {
-				cut(b.channel)
+				anew(b.channel, whyUnrouted(&change))
+			}
+		}
+		served = served || len(bindings) > 0
+		changes++
+		h.splitIfLarge(changes)
+	}
+	return routed, served, matters
+}
+
+// whyUnrouted is why the views of a change's channel begin anew.
+func whyUnrouted(c *cdc.Change) protocol.ResetReason {
+	if c.Op == cdc.Truncate {
+		return protocol.ResetTruncate
+	}
+	return protocol.ResetSchema
+}
+
+// channelsOf lists the channels whose tables a transaction changed.
+func (h *Hub) channelsOf(tx *cdc.Transaction) []*channel {
+	var channels []*channel
+	for _, t := range tx.Tables() {
+		for _, b := range h.bindingsThen(t) {
+			if !slices.Contains(channels, b.channel) {
+				channels = append(channels, b.channel)
 			}
 		}
 	}
-	if matters {
-		h.unseen.add(keep)
-	}
+	return channels
 }
 
 // Start implements cdc.Sink.
-func (h *Hub) Start(cdc.Start) {}
+func (h *Hub) Start(start cdc.Start) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer h.flush()
+	epoch := protocol.NewEpochID(start.Epoch)
+	fresh := !h.started || epoch != h.epoch
+	if fresh || start.From > h.position {
+		if !fresh { // nobody was to be here meanwhile: see sendAway
+			h.resetAll(protocol.ResetRestart)
+		}
+		h.log.begin(start.From)
+		h.noteNeeded()
+		h.position, h.cursorText = start.From, ""
+	}
+	h.epoch, h.started, h.cursorText = epoch, true, ""
+	if fresh {
+		for c := range h.clients {
+			if c.extended {
+				h.push(c, h.welcome())
+			}
+		}
+	}
+	h.distrust()
+}
+
+// distrust begins views anew that may show what a server that crashed has lost: a snapshot shows commits before they are
+// written to disk, the stream does not.
+func (h *Hub) distrust() {
+	h.distrustReadings()
+	for _, ch := range h.registry.byName {
+		for _, s := range ch.active() {
+			if s.seen != nil {
+				h.begin(s)
+				s.again = true
+			}
+		}
+	}
+}
 
 // Passed implements cdc.Sink.
-func (h *Hub) Passed(cdc.LSN) {}
-
-// Needed implements cdc.Sink.
-func (h *Hub) Needed() cdc.LSN { return cdc.NeedsNothing }
+func (h *Hub) Passed(position cdc.LSN) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer h.flush()
+	h.reach(position)
+}
 
 // push queues a frame and tells whether the client still takes any. The client is woken by flush, when all that belongs
 // together is queued.
@@ -190,12 +319,15 @@ func (h *Hub) Reset(reason cdc.ResetReason) {
 		h.sendAway()
 		return
 	}
+	h.log.begin(cdc.NeedsNothing) // until the next Start
+	h.resetAll(protocol.ResetReason(reason))
+}
+
+func (h *Hub) resetAll(reason protocol.ResetReason) {
 	h.unseen.clear()
-	for _, r := range h.readings {
-		r.stale = true
-	}
+	h.distrustReadings()
 	for _, ch := range h.registry.byName {
-		h.beginAnew(ch)
+		h.beginAnew(ch, reason)
 	}
 }
 
@@ -216,35 +348,48 @@ func (h *Hub) dismiss(c *Client, code protocol.Close) {
 	c.queue.close(code)
 }
 
-// beginAnew replaces the channel's views, which are no longer true, by fresh snapshots. Where there are none, the base
-// protocol has no frame that would say so: the connections end.
-func (h *Hub) beginAnew(ch *channel) {
+// beginAnew replaces the channel's views, which are no longer true, by fresh snapshots. Where there are none, the extended
+// protocol has a frame that says so; the base protocol has none, so the connections end.
+func (h *Hub) beginAnew(ch *channel, reason protocol.ResetReason) {
 	for _, s := range ch.active() {
-		if ch.Snapshot == nil {
-			h.release(s.group)
-			s.client.queue.close(protocol.CloseServiceRestart)
-			continue
-		}
-		h.begin(s)
-		s.again = true
+		h.beginOneAnew(s, reason)
 	}
 }
 
-// shut marks a channel whose table is no longer what it was, and ends its subscribers' connections, also of those that
-// still wait for a snapshot.
-func (h *Hub) shut(ch *channel) {
-	ch.broken, ch.table = true, 0
-	for _, s := range ch.active() {
+func (h *Hub) beginOneAnew(s *subscription, reason protocol.ResetReason) {
+	ch := s.group.topic.channel
+	if s.group.extended {
+		h.push(s.client, protocol.AppendReset(nil, ch.Name, []byte(s.group.echo), reason))
+	}
+	switch {
+	case ch.Snapshot != nil:
+		h.begin(s)
+		s.again = true
+	case !s.group.extended:
+		h.release(s.group)
 		s.client.queue.close(protocol.CloseServiceRestart)
 	}
-	for t, r := range h.readings {
-		if t.channel != ch {
+}
+
+// shut marks a channel whose table is no longer what it was, and ends its subscriptions, also those that still wait for a
+// snapshot. In the base protocol that ends the connections.
+func (h *Hub) shut(tx *cdc.Transaction, ch *channel) {
+	ch.broken, ch.table = true, 0
+	h.parts.void(ch)
+	h.log.cut(tx, protocol.ResetSchema, ch)
+	for _, s := range slices.Concat(ch.active(), h.waitingFor(ch)) {
+		if s.group.extended {
+			h.end(s, protocol.CodeUnknownChannel, "the channel's table was altered")
 			continue
 		}
-		for s := range r.waiting {
-			s.client.queue.close(protocol.CloseServiceRestart)
-		}
+		s.client.queue.close(protocol.CloseServiceRestart)
 	}
+}
+
+// end ends a subscription of the extended protocol, and says why.
+func (h *Hub) end(s *subscription, code protocol.Code, why string) {
+	h.drop(s)
+	h.push(s.client, protocol.AppendErrorAbout(nil, code, s.group.topic.channel.Name, []byte(s.group.echo), why))
 }
 
 // bindingsThen returns what an earlier description of a table meant.
@@ -264,7 +409,7 @@ func (h *Hub) bindingsThen(t *cdc.Table) []*binding {
 // bindings returns what a table means to the channels, after looking whether it is still the table that it was. replaced
 // are the channels whose name now means another table than before: one that was dropped and created again, or swapped.
 // Nothing will ever tell that the old one's rows are gone.
-func (h *Hub) bindings(t *cdc.Table) (bindings []*binding, replaced []*channel) {
+func (h *Hub) bindings(tx *cdc.Transaction, t *cdc.Table) (bindings []*binding, replaced []*channel) {
 	known, ok := h.shapes[t.OID]
 	if ok && known.table == t {
 		return known.bindings, nil
@@ -272,9 +417,9 @@ func (h *Hub) bindings(t *cdc.Table) (bindings []*binding, replaced []*channel) 
 	for _, ch := range h.registry.byTable[tableKey{t.Schema, t.Name}] {
 		b, ok := ch.bind(t)
 		if !ok {
-			h.log.Error("the table was altered so that the channel no longer fits it: mend the configuration and restart",
+			h.logger.Error("the table was altered so that the channel no longer fits it: mend the configuration and restart",
 				zap.String("channel", ch.Name), zap.Stringer("table", t))
-			h.shut(ch)
+			h.shut(tx, ch)
 			continue
 		}
 		if ch.table != 0 && ch.table != t.OID {
@@ -284,7 +429,7 @@ func (h *Hub) bindings(t *cdc.Table) (bindings []*binding, replaced []*channel) 
 		bindings = append(bindings, b)
 	}
 	if ok && known.table.String() != t.String() {
-		h.renamed(known, t)
+		h.renamed(tx, known, t)
 	}
 	h.shapes[t.OID] = shape{table: t, bindings: bindings}
 	return bindings, replaced
@@ -292,14 +437,14 @@ func (h *Hub) bindings(t *cdc.Table) (bindings []*binding, replaced []*channel) 
 
 // renamed ends the views of a table that has another name now: its channels hear nothing of it any more. A channel that
 // has found another table of its name goes on with that.
-func (h *Hub) renamed(was shape, now *cdc.Table) {
+func (h *Hub) renamed(tx *cdc.Transaction, was shape, now *cdc.Table) {
 	for _, b := range was.bindings {
 		if b.channel.table != now.OID {
 			continue
 		}
-		h.log.Error("the table was renamed: mend the configuration and restart",
+		h.logger.Error("the table was renamed: mend the configuration and restart",
 			zap.String("channel", b.channel.Name), zap.Stringer("table", was.table), zap.Stringer("now", now))
-		h.shut(b.channel)
+		h.shut(tx, b.channel)
 	}
 }
 
@@ -313,16 +458,25 @@ type Stats struct {
 	// FilterFailures counts, by channel, how often a filter had no answer for a row and a client, so that the row was not
 	// shown. Channels without a filter are not in it.
 	FilterFailures map[string]uint64
+	// ResolverFailures counts, by channel, how often a resolver did not know the scopes of a row, so that views began anew.
+	// Channels without a resolver are not in it.
+	ResolverFailures map[string]uint64
 }
 
 // Stats may be called from any goroutine. It looks at every client.
 func (h *Hub) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := Stats{Clients: len(h.clients), Subscriptions: h.subscriptions, Events: h.events, Frames: h.frames, FilterFailures: map[string]uint64{}}
+	s := Stats{
+		Clients: len(h.clients), Subscriptions: h.subscriptions, Events: h.events, Frames: h.frames,
+		FilterFailures: map[string]uint64{}, ResolverFailures: map[string]uint64{},
+	}
 	for name, ch := range h.registry.byName {
 		if ch.filter != nil {
 			s.FilterFailures[name] = ch.filter.failures.count.Load()
+		}
+		if ch.resolver != nil {
+			s.ResolverFailures[name] = ch.resolver.failures.count.Load()
 		}
 	}
 	for c := range h.clients {
@@ -348,6 +502,9 @@ func (h *Hub) resolve(name string, scope protocol.Scope) (*channel, *scopeIndex,
 	ch := h.registry.byName[name]
 	if ch == nil {
 		return nil, nil, "", &protocol.Error{Code: protocol.CodeUnknownChannel, Detail: "there is no such channel"}
+	}
+	if len(scope.Raw) > maxEcho {
+		return nil, nil, "", &protocol.Error{Code: protocol.CodeInvalidScope, Detail: "the scope is written at too great a length"}
 	}
 	index := ch.scope(scope.Col)
 	if index == nil {

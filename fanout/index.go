@@ -10,6 +10,8 @@ type channel struct {
 	Channel
 	scopes []scopeIndex
 	filter *filter // nil where every client sees every row
+	// resolver is nil where every scope is a column of the table.
+	resolver *resolver
 	// table is the OID of the table that the channel's views are of, 0 while that is not known.
 	table uint32
 	// broken: the table was altered so that bind refuses it, and no change can be routed any more.
@@ -35,12 +37,15 @@ type topic struct {
 type group struct {
 	topic *topic
 	echo  string
-	subs  []*subscription
+	// extended: its subscribers speak the extended protocol.
+	extended bool
+	subs     []*subscription
 	// waiting counts the subscriptions that are to come in when they have their snapshot.
 	waiting int
 	// fresh counts those in subs whose snapshot may have shown what the stream still brings: see subscription.seen.
 	fresh int
 	batch batch
+	part  *part // what the transaction at hand does to all of subs, where that is the same
 }
 
 // subscription is one client's place in a group.
@@ -50,7 +55,10 @@ type subscription struct {
 	at     int   // in group.subs; negative while it waits for its snapshot
 	seen   *seen // nil where there was no snapshot, or the stream has passed it
 	// again: what it waits for is a snapshot that the client has not asked for.
-	again bool
+	again   bool
+	reading *reading // that it waits for
+	aside   bool     // it waits for room in the client's queue: see Hub.setAside
+	part    *part    // what the transaction at hand does to it alone
 }
 
 const awaiting = -1
@@ -58,9 +66,8 @@ const awaiting = -1
 // waits tells whether the subscription gets no changes yet, for want of its snapshot.
 func (s *subscription) waits() bool { return s.at == awaiting }
 
-func (c *channel) batchesApart() bool {
-	return c.BatchEvery > 0 && c.filter != nil && c.filter.PerClient()
-}
+// apart tells whether the events of a group's subscribers may differ, so that they are gathered for each of them.
+func (c *channel) apart() bool { return c.filter != nil && c.filter.PerClient() }
 
 func (c *channel) scope(column string) *scopeIndex {
 	for i := range c.scopes {
@@ -90,15 +97,15 @@ func (c *channel) topic(s *scopeIndex, value string) *topic {
 
 // group returns the group for a new subscription. Where the events that a batch gathers are not the same for every client,
 // it is a new one, and stays the client's own.
-func (t *topic) group(echo []byte) *group {
-	if !t.channel.batchesApart() {
+func (t *topic) group(echo []byte, extended bool) *group {
+	if extended || t.channel.BatchEvery == 0 || !t.channel.apart() {
 		for _, g := range t.groups {
-			if g.echo == string(echo) {
+			if g.echo == string(echo) && g.extended == extended {
 				return g
 			}
 		}
 	}
-	g := &group{topic: t, echo: string(echo)}
+	g := &group{topic: t, echo: string(echo), extended: extended}
 	t.groups = append(t.groups, g)
 	return g
 }

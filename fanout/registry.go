@@ -21,9 +21,15 @@ type Channel struct {
 	// Filter decides which rows of the channel a client sees; nil is all. Excluded columns count for it too.
 	Filter RowFilter
 	// FilterColumns are what Filter looks at. When one of them is gone or of another type, the channel ends.
-	FilterColumns []FilterColumn
+	FilterColumns []InputColumn
+	// Resolver finds a row's values of those Scopes that are Resolved; nil where none is.
+	Resolver ScopeResolver
+	// ResolverColumns are what Resolver looks at, as FilterColumns are.
+	ResolverColumns []InputColumn
 	// Snapshot makes new subscribers get the rows that are there; nil for none.
 	Snapshot *SnapshotOptions
+	// Beside says that changes of the table come beside the log, which is why nobody can resume them.
+	Beside bool
 	// BatchEvery is how long events may wait to go out with others in one frame; 0 sends each at once.
 	BatchEvery time.Duration
 }
@@ -32,6 +38,9 @@ type Channel struct {
 type Scope struct {
 	Column string
 	Type   ScopeType
+	// Resolved: the channel's Resolver says which values a row has, of which there may be several. The table need not have
+	// such a column, and TypeOID is not looked at.
+	Resolved bool
 	// TypeOID is the column's type when the channel was made. When the stream shows another one, Type no longer holds.
 	TypeOID uint32
 }
@@ -45,7 +54,7 @@ type registry struct {
 	byTable map[tableKey][]*channel
 }
 
-// newRegistry refuses two channels of one name and a channel without scopes. A table may have several channels.
+// newRegistry refuses two channels of one name, a channel without scopes, and a scope that nobody resolves. A table may have several channels.
 func newRegistry(channels []Channel, log *zap.Logger) (*registry, error) {
 	r := &registry{byName: map[string]*channel{}, byTable: map[tableKey][]*channel{}}
 	for _, def := range channels {
@@ -59,7 +68,13 @@ func newRegistry(channels []Channel, log *zap.Logger) (*registry, error) {
 		if def.Filter != nil {
 			ch.filter = newFilter(&ch.Channel, log)
 		}
+		if def.Resolver != nil {
+			ch.resolver = newResolver(&ch.Channel, log)
+		}
 		for _, s := range def.Scopes {
+			if s.Resolved && def.Resolver == nil {
+				return nil, fmt.Errorf("channel %q has no resolver for its scope %q", def.Name, s.Column)
+			}
 			ch.scopes = append(ch.scopes, scopeIndex{Scope: s, topics: map[string]*topic{}})
 		}
 		r.byName[def.Name] = ch

@@ -179,14 +179,16 @@ func (p *primary) Visibility(context.Context) (cdc.Visibility, error) {
 // site is a primary with a hub in front of it, in a synctest bubble.
 type site struct {
 	*primary
-	t      testing.TB
-	hub    *fanout.Hub
-	cancel context.CancelFunc
-	ended  chan struct{}
+	t       testing.TB
+	channel fanout.Channel
+	epoch   string
+	hub     *fanout.Hub
+	cancel  context.CancelFunc
+	ended   chan struct{}
 }
 
 func newSite(t testing.TB, adjust ...func(*fanout.Channel)) *site {
-	s := &site{primary: newPrimary(), t: t, ended: make(chan struct{})}
+	s := &site{primary: newPrimary(), t: t}
 	channel := fanout.Channel{
 		Name: "message", Schema: "public", Table: "message", Snapshot: &fanout.SnapshotOptions{Limit: 100},
 		Scopes: []fanout.Scope{{Column: "conversation_id", Type: fanout.Int8, TypeOID: int8OID}},
@@ -194,20 +196,32 @@ func newSite(t testing.TB, adjust ...func(*fanout.Channel)) *site {
 	for _, f := range adjust {
 		f(&channel)
 	}
+	s.open(t, channel)
+	return s
+}
+
+// keptFor is for how long the hub keeps what clients may have missed.
+const keptFor = 3 * time.Second
+
+// open puts a hub in front of the primary.
+func (s *site) open(t testing.TB, channel fanout.Channel) {
+	s.channel = channel
 	var err error
 	s.hub, err = fanout.NewHub(fanout.Options{
 		QueueBytes: 1 << 20, Snapshots: s.primary, Log: zap.NewNop(), Channels: []fanout.Channel{channel},
+		Resume: fanout.ResumeOptions{Window: keptFor, MaxBytes: 1 << 20},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(t.Context())
+	ended, hub := make(chan struct{}), s.hub
+	s.ended = ended
 	go func() {
-		defer close(s.ended)
-		s.hub.Run(ctx)
+		defer close(ended)
+		hub.Run(ctx)
 	}()
-	return s
 }
 
 func (s *site) stop() {

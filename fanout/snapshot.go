@@ -20,8 +20,10 @@ type Snapshots interface {
 	Visibility(ctx context.Context) (cdc.Visibility, error)
 }
 
-// View names the rows of one (channel, scope) for a snapshot.
+// View names the rows of one (channel, scope) for a snapshot. Of a scope that is resolved, the table may have no such
+// column.
 type View struct {
+	Channel       string
 	Schema, Table string
 	Column, Value string
 	Exclude       []string
@@ -84,12 +86,23 @@ type reading struct {
 	waiting map[*subscription]struct{}
 	place   *list.Element // among those that are wanted; nil when a reader has it
 	stale   bool          // what it reads may have been read before a gap in the stream
+
+	// What was read for those that wait until the stream has passed it: see Hub.park.
+	snapshot *cdc.Snapshot
+	rows     *shownRows
+	since    time.Time
+	// following are transactions beside the log that came while it was read.
+	following      []*cdc.Transaction
+	followingBytes int
 }
 
 // await puts a subscription among those that wait for the topic's snapshot.
 func (h *Hub) await(s *subscription) {
 	t := s.group.topic
 	r := h.readings[t]
+	if s.reading != r || s.aside {
+		h.leave(s) // it is in one place only: another reading may be parked, and would complete it a second time
+	}
 	if r == nil {
 		r = &reading{topic: t, waiting: map[*subscription]struct{}{}}
 		h.readings[t] = r
@@ -97,17 +110,23 @@ func (h *Hub) await(s *subscription) {
 		signal(h.wake)
 	}
 	r.waiting[s] = struct{}{}
+	s.reading = r
 }
 
-// leave takes a subscription from those that wait for the topic's snapshot. A reading that nobody waits for any more is
-// forgotten: clients that come and go must not make work and memory gather.
+// leave takes a subscription from those that wait for the topic's snapshot, or for room for it. A reading that nobody waits
+// for any more is forgotten: clients that come and go must not make work and memory gather.
 func (h *Hub) leave(s *subscription) {
-	r := h.readings[s.group.topic]
+	if s.aside {
+		s.aside = false
+		delete(s.client.aside, s)
+	}
+	r := s.reading
 	if r == nil {
 		return
 	}
+	s.reading = nil
 	delete(r.waiting, s)
-	if len(r.waiting) > 0 {
+	if len(r.waiting) > 0 || h.readings[r.topic] != r {
 		return
 	}
 	delete(h.readings, r.topic)
@@ -152,7 +171,7 @@ func (h *Hub) read(ctx context.Context, r *reading) {
 	for h.start(r) {
 		ch, index := r.topic.channel, r.topic.index
 		snapshot, err := h.snapshots.Snapshot(ctx, View{
-			Schema: ch.Schema, Table: ch.Table, Column: index.Column, Value: r.topic.value, Exclude: ch.unread(), SnapshotOptions: *ch.Snapshot,
+			Channel: ch.Name, Schema: ch.Schema, Table: ch.Table, Column: index.Column, Value: r.topic.value, Exclude: ch.unread(), SnapshotOptions: *ch.Snapshot,
 		})
 		var rows *shownRows
 		if err == nil {
@@ -172,11 +191,15 @@ func (h *Hub) read(ctx context.Context, r *reading) {
 func (h *Hub) start(r *reading) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for s := range r.waiting {
+		h.setAside(s, h.queueBytes/2)
+	}
 	if len(r.waiting) == 0 {
 		return false
 	}
 	h.readingNumber++
 	r.number, r.stale = h.readingNumber, false
+	r.following, r.followingBytes = nil, 0
 	h.running[r] = struct{}{}
 	return true
 }
@@ -187,18 +210,10 @@ func (h *Hub) finish(r *reading, snapshot *cdc.Snapshot, rows *shownRows, err er
 	defer h.mu.Unlock()
 	defer h.flush()
 	delete(h.running, r)
-	defer h.unseen.settle(h.oldestReading())
+	defer func() { h.unseen.settle(h.oldestReading()) }()
 	if err != nil {
-		h.log.Warn("no snapshot", zap.String("channel", r.topic.channel.Name), zap.String("scope", r.topic.index.Column), zap.Error(err))
-		for s := range r.waiting {
-			if s.again {
-				// An error frame does not say which view has gone stale, and the client has asked for nothing.
-				s.client.queue.close(protocol.CloseServiceRestart)
-				continue
-			}
-			h.drop(s)
-			h.push(s.client, protocol.AppendError(nil, protocol.CodeSnapshotUnavailable))
-		}
+		h.logger.Warn("no snapshot", zap.String("channel", r.topic.channel.Name), zap.String("scope", r.topic.index.Column), zap.Error(err))
+		h.giveUp(r)
 		return true
 	}
 	if r.stale || !h.unseen.completes(r.topic.channel, &snapshot.Visibility) {
@@ -209,6 +224,23 @@ func (h *Hub) finish(r *reading, snapshot *cdc.Snapshot, rows *shownRows, err er
 		h.complete(r, snapshot, rows)
 	}
 	return true
+}
+
+// giveUp tells those who wait for a reading that it failed.
+func (h *Hub) giveUp(r *reading) {
+	for s := range r.waiting {
+		switch {
+		case s.group.extended:
+			h.end(s, protocol.CodeSnapshotUnavailable, "the snapshot could not be read: try again")
+		case s.again:
+			// An error frame does not say which view has gone stale, and the client has asked for nothing.
+			h.leave(s) // or others that come would wait for a reading that is over
+			s.client.queue.close(protocol.CloseServiceRestart)
+		default:
+			h.drop(s)
+			h.push(s.client, protocol.AppendError(nil, protocol.CodeSnapshotUnavailable))
+		}
+	}
 }
 
 // waiting lists the clients that wait for a reading.
@@ -224,42 +256,82 @@ func (h *Hub) waiting(r *reading) []*Client {
 
 // complete sends the snapshot to each subscription that waits, then what the stream had brought and the snapshot
 // does not show, and lets the subscription go live. A client that has come while the rows were filtered for the others
-// waits for the next snapshot.
+// waits for the next snapshot. Those of the extended protocol may have to wait for the stream: see park.
 func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot, rows *shownRows) {
 	frames := map[shownTo][]byte{}
 	visibility := snapshot.Visibility // alone: the rows are not to live as long as the subscriptions
+	parked := false
 	for s := range r.waiting {
 		to, ok := rows.to(s)
-		if !ok {
+		switch {
+		case !ok:
+			delete(r.waiting, s)
 			h.await(s)
 			continue
+		case s.group.extended && h.position < snapshot.Upto:
+			parked = true
+			continue
+		case s.group.extended:
+			delete(r.waiting, s)
+			h.completeExtended(s, &visibility, rows, to, r.following, frames)
+			continue
 		}
+		delete(r.waiting, s)
 		frame := frames[to]
 		if frame == nil {
 			frame = protocol.AppendSnapshot(nil, r.topic.channel.Name, []byte(to.echo), rows.seenBy(to))
 			frames[to] = frame
 		}
+		if h.setAside(s, len(frame)) {
+			continue
+		}
 		h.push(s.client, frame)
 		h.release(s.group)
+		s.reading = nil
 		s.activate(&seen{visibility: &visibility, upto: snapshot.Upto})
-		h.catchUp(s, &visibility)
+		known := h.catchUp(s, &visibility, h.routeTo)
+		for _, tx := range r.following {
+			known = known && h.replayAll(s, tx, h.routeTo)
+		}
+		if !known {
+			s.suspend()
+			h.await(s)
+		}
+	}
+	if parked {
+		h.park(r, snapshot, rows)
 	}
 }
 
-// catchUp delivers to one subscription what the hub has routed before and its snapshot does not show.
-func (h *Hub) catchUp(s *subscription, v *cdc.Visibility) {
-	for _, t := range h.unseen.transactions {
-		if v.Shows(t.tx.XID) {
-			continue
+// router does with a change what is to be done for one subscription, and returns false where the way of the row is not
+// known.
+type router func(*subscription, *cdc.Transaction, *binding, *cdc.Change) (known bool)
+
+// catchUp gives route what the hub has routed before and a subscription's snapshot does not show. It returns false where
+// the way of a row is not known, which route need not have noticed while nobody looked: then only a later snapshot is of
+// use.
+func (h *Hub) catchUp(s *subscription, v *cdc.Visibility, route router) bool {
+	ch := s.group.topic.channel
+	for i := range h.unseen.transactions {
+		t := &h.unseen.transactions[i]
+		if !v.Shows(t.tx.XID) && !h.replayAll(s, t.tx, route) {
+			t.cuts = append(t.cuts, cut{ch, protocol.ResetSchema})
+			return false
 		}
-		for change := range t.tx.Changes() {
-			for _, b := range h.bindingsThen(change.Table) {
-				if b.channel == s.group.topic.channel {
-					h.routeTo(s, b, &change)
-				}
+	}
+	return true
+}
+
+// replayAll gives route all changes of a transaction that are of the subscription's channel.
+func (h *Hub) replayAll(s *subscription, tx *cdc.Transaction, route router) bool {
+	for change := range tx.Changes() {
+		for _, b := range h.bindingsThen(change.Table) {
+			if b.channel == s.group.topic.channel && !route(s, tx, b, &change) {
+				return false
 			}
 		}
 	}
+	return true
 }
 
 // watchVisibility keeps unseen short.

@@ -74,7 +74,7 @@ func TestAlteredTableEndsThoseWhoWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.mu.Lock()
-	h.bindings(&cdc.Table{OID: 1, Schema: "public", Name: "message"})
+	h.bindings(&cdc.Transaction{}, &cdc.Table{OID: 1, Schema: "public", Name: "message"})
 	h.mu.Unlock()
 	if closed := client.queue.closed; closed == nil || closed.Code != protocol.CloseServiceRestart {
 		t.Errorf("%v, want 1012", closed)

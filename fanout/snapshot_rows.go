@@ -10,7 +10,8 @@ import (
 // shownRows are a snapshot's rows as events would show them, and who sees which. One query is for everybody who waits,
 // whatever the filter shows each of them.
 type shownRows struct {
-	rows []shownRow
+	rows    []shownRow
+	binding *binding
 	// some is how many rows not every client sees.
 	some int
 	// sights has, for each client that the filter was asked about, one byte for each of those; nil where nobody has to be
@@ -21,6 +22,7 @@ type shownRows struct {
 type shownRow struct {
 	json []byte
 	some int // the row's place among those that not every client sees, or forAll
+	row  cdc.Row
 }
 
 const forAll = -1
@@ -31,7 +33,10 @@ const (
 )
 
 // shownTo is what a snapshot frame depends on. Those for whom it is the same share the frame.
-type shownTo struct{ echo, sight string }
+type shownTo struct {
+	echo, sight string
+	extended    bool
+}
 
 var errFilterColumnGone = errors.New("a column that filterRow looks at is gone or has another type: mend the configuration and restart")
 
@@ -41,21 +46,22 @@ func (c *channel) unread() []string {
 		return c.Exclude
 	}
 	return slices.DeleteFunc(slices.Clone(c.Exclude), func(name string) bool {
-		return slices.ContainsFunc(c.FilterColumns, func(f FilterColumn) bool { return f.Column == name })
+		return slices.ContainsFunc(c.FilterColumns, func(f InputColumn) bool { return f.Column == name })
 	})
 }
 
 // show encodes the rows and asks the filter about the clients. It is not called under the hub's lock, for it may take its
 // time.
 func (c *channel) show(snapshot *cdc.Snapshot, clients []*Client) (*shownRows, error) {
-	b, shown := newBinding(c, snapshot.Table), &shownRows{}
+	b := newBinding(c, snapshot.Table)
+	shown := &shownRows{binding: b}
 	if c.filter == nil {
 		for _, row := range snapshot.Rows {
-			shown.rows = append(shown.rows, shownRow{b.appendRow(nil, row), forAll})
+			shown.rows = append(shown.rows, shownRow{b.appendRow(nil, row), forAll, row})
 		}
 		return shown, nil
 	}
-	if _, ok := c.filtered(snapshot.Table); !ok {
+	if _, ok := positions(snapshot.Table, c.FilterColumns); !ok {
 		return nil, errFilterColumnGone
 	}
 	if c.filter.PerClient() {
@@ -70,11 +76,11 @@ func (c *channel) show(snapshot *cdc.Snapshot, clients []*Client) (*shownRows, e
 		switch {
 		case !opinion.shared:
 			if shown.ask(&opinion) {
-				shown.rows = append(shown.rows, shownRow{b.appendRow(nil, row), shown.some})
+				shown.rows = append(shown.rows, shownRow{b.appendRow(nil, row), shown.some, row})
 				shown.some++
 			}
 		case opinion.allowed:
-			shown.rows = append(shown.rows, shownRow{b.appendRow(nil, row), forAll})
+			shown.rows = append(shown.rows, shownRow{b.appendRow(nil, row), forAll, row})
 		}
 	}
 	return shown, nil
@@ -95,15 +101,28 @@ func (r *shownRows) ask(o *opinion) (anybody bool) {
 // to says what the subscription's frame depends on, and false where its client was not asked about.
 func (r *shownRows) to(s *subscription) (shownTo, bool) {
 	sight, asked := r.sights[s.client]
-	return shownTo{s.group.echo, string(sight[:min(r.some, len(sight))])}, asked || r.sights == nil
+	return shownTo{echo: s.group.echo, sight: string(sight[:min(r.some, len(sight))])}, asked || r.sights == nil
 }
 
 // seenBy returns the rows that are seen with such a sight.
 func (r *shownRows) seenBy(to shownTo) [][]byte {
 	var rows [][]byte
 	for _, row := range r.rows {
-		if row.some == forAll || to.sight[row.some] == seenRow {
+		if row.seen(to) {
 			rows = append(rows, row.json)
+		}
+	}
+	return rows
+}
+
+func (r *shownRow) seen(to shownTo) bool { return r.some == forAll || to.sight[r.some] == seenRow }
+
+// keyedFor is seenBy with the rows' primary keys. It is not nil.
+func (r *shownRows) keyedFor(to shownTo) []keyedRow {
+	rows := []keyedRow{}
+	for _, row := range r.rows {
+		if row.seen(to) {
+			rows = append(rows, keyedRow{r.binding.appendKey(nil, row.row), row.json})
 		}
 	}
 	return rows

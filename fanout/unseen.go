@@ -14,7 +14,8 @@ type unseen struct {
 	bytes        int
 	// forgotten are the identifiers of transactions that did not fit. A snapshot that does not show them all cannot be
 	// completed, and is read again.
-	forgotten []uint32
+	forgotten     []uint32
+	forgottenFrom cdc.LSN // the first of their commits
 
 	// looked is the last look, until it may be applied: not before every reading has ended that began before it. Such a
 	// reading may have an older snapshot, which needs what the look has shown. The number is of the last such reading.
@@ -26,7 +27,7 @@ type unseen struct {
 type unseenTransaction struct {
 	tx *cdc.Transaction
 	// cuts are the channels whose views it made begin anew: no snapshot from before it is of use to them.
-	cuts []*channel
+	cuts []cut
 }
 
 func (u *unseen) add(t unseenTransaction) {
@@ -34,6 +35,9 @@ func (u *unseen) add(t unseenTransaction) {
 	u.bytes += t.tx.Size()
 	for u.bytes > u.limit && len(u.transactions) > 0 {
 		first := u.transactions[0].tx
+		if len(u.forgotten) == 0 {
+			u.forgottenFrom = first.Commit
+		}
 		u.forgotten = append(u.forgotten, first.XID)
 		u.bytes -= first.Size()
 		u.transactions[0] = unseenTransaction{}
@@ -41,12 +45,24 @@ func (u *unseen) add(t unseenTransaction) {
 	}
 }
 
+// oldest is the position from which on the log has what no look has shown: after a restart it is needed again.
+func (u *unseen) oldest() cdc.LSN {
+	switch {
+	case len(u.forgotten) > 0:
+		return u.forgottenFrom
+	case len(u.transactions) > 0:
+		return u.transactions[0].tx.Commit
+	}
+	return cdc.NeedsNothing
+}
+
 func (u *unseen) empty() bool { return len(u.transactions) == 0 && len(u.forgotten) == 0 }
 
 // completes tells whether everything that the snapshot does not show is still here and can follow it.
 func (u *unseen) completes(ch *channel, v *cdc.Visibility) bool {
 	for _, t := range u.transactions {
-		if slices.Contains(t.cuts, ch) && !v.Shows(t.tx.XID) {
+		cuts := slices.ContainsFunc(t.cuts, func(c cut) bool { return c.channel == ch })
+		if cuts && !v.Shows(t.tx.XID) {
 			return false
 		}
 	}

@@ -1,6 +1,8 @@
 package fanout
 
 import (
+	"slices"
+
 	"github.com/reactive-gw/reactive-gw/cdc"
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
@@ -12,6 +14,8 @@ type delta struct {
 	binding *binding
 	change  *cdc.Change
 	events  byKind
+	// extended are the events as the extended protocol has them.
+	extended byKind
 	// was and now are what the channel's filter says of the change; nil until it is asked, and where there is none.
 	was, now *opinion
 	rekeyed  answer // whether the row's primary key changed
@@ -24,13 +28,16 @@ func (h *Hub) route(tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 	if c.Op == cdc.Truncate {
 		return false
 	}
-	if !b.judgeable(c) {
+	if !b.judgeable(b.filtered, c) {
 		return false
 	}
 	d := delta{hub: h, tx: tx, binding: b, change: c}
+	if b.channel.resolver != nil && !d.routeResolved() {
+		return false
+	}
 	for i := range b.scopes {
 		index := &b.channel.scopes[i]
-		if len(index.topics) == 0 {
+		if index.Resolved || len(index.topics) == 0 {
 			continue
 		}
 		m, known := b.move(c, i)
@@ -48,20 +55,48 @@ func (h *Hub) route(tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 	return true
 }
 
-// routeTo does what route does for a single subscription, of a change whose route was known.
-func (h *Hub) routeTo(s *subscription, b *binding, c *cdc.Change) {
-	t := s.group.topic
-	for i := range b.scopes {
-		if &b.channel.scopes[i] != t.index {
+// routeTo does what route does for a single subscription. It returns false where route would. In the extended protocol it
+// adds to the parts of the client.
+func (h *Hub) routeTo(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
+	d := delta{hub: h, tx: tx, binding: b, change: c}
+	kinds, n, known := d.kindsFor(s)
+	for _, kind := range kinds[:n] {
+		if s.group.extended {
+			h.tellOne(s, d.extendedEvent(kind))
 			continue
 		}
-		m, _ := b.move(c, i)
-		d := delta{hub: h, binding: b, change: c}
-		kinds, n := d.kinds(d.visible(s.client, is(m.was, t.value), is(m.now, t.value)))
-		for _, kind := range kinds[:n] {
-			h.give(s, d.frame(s.group, kind))
+		h.give(s, d.frame(s.group, kind))
+	}
+	return known
+}
+
+// kindsFor says how a single subscription is told of the change, and false where that is not known.
+func (d *delta) kindsFor(s *subscription) (kinds [2]protocol.EventType, n int, known bool) {
+	was, now, known := d.binding.passes(s.group.topic, d.change)
+	if !known {
+		return kinds, 0, false
+	}
+	kinds, n = d.kinds(d.visible(s.client, was, now))
+	return kinds, n, true
+}
+
+// passes tells whether the row was in a topic's views and is.
+func (b *binding) passes(t *topic, c *cdc.Change) (before, after, known bool) {
+	if c.Op == cdc.Truncate || !b.judgeable(b.filtered, c) {
+		return false, false, false
+	}
+	if t.index.Resolved {
+		was, now, known := b.ways(c)
+		at := place{t.index, t.value}
+		return slices.Contains(was, at), slices.Contains(now, at), known
+	}
+	for i := range b.scopes {
+		if &b.channel.scopes[i] == t.index {
+			m, known := b.move(c, i)
+			return is(m.was, t.value), is(m.now, t.value), known
 		}
 	}
+	return false, false, false
 }
 
 // kinds says how a view is told of the change, by n events at most two, given whether the row was in it before and is
@@ -170,7 +205,11 @@ func (d *delta) send(t *topic, before, after bool) {
 	kinds, n := d.kinds(before, after)
 	for _, kind := range kinds[:n] {
 		for _, g := range t.groups {
-			if len(g.subs) > 0 && !d.hub.gather(g, d.event(kind)) {
+			switch {
+			case len(g.subs) == 0:
+			case g.extended:
+				d.hub.tell(g, d.extendedEvent(kind))
+			case !d.hub.gather(g, d.event(kind)):
 				d.sendGroup(g, kind)
 			}
 		}
@@ -196,6 +235,10 @@ func (d *delta) sendEach(t *topic, before, after bool) {
 			}
 			kinds, n := d.kinds(d.visible(s.client, before, after))
 			for _, kind := range kinds[:n] {
+				if g.extended {
+					d.hub.tellOne(s, d.extendedEvent(kind))
+					continue
+				}
 				if d.hub.gather(g, d.event(kind)) {
 					continue
 				}
@@ -211,7 +254,7 @@ func (d *delta) sendEach(t *topic, before, after bool) {
 
 // hidden tells whether the subscription's snapshot showed the change.
 func (d *delta) hidden(s *subscription) bool {
-	if s.seen == nil {
+	if s.seen == nil || d.tx.Ingested() {
 		return false
 	}
 	hidden, passed := s.seen.hides(d.tx)
@@ -241,6 +284,15 @@ func (d *delta) event(kind protocol.EventType) []byte {
 	slot := d.events.of(kind)
 	if *slot == nil {
 		*slot = d.hub.encoder.event(d.binding, kind, d.change)
+		d.hub.events++
+	}
+	return *slot
+}
+
+func (d *delta) extendedEvent(kind protocol.EventType) []byte {
+	slot := d.extended.of(kind)
+	if *slot == nil {
+		*slot = d.hub.encoder.extendedEvent(d.binding, kind, d.change, d.tx.Origin)
 		d.hub.events++
 	}
 	return *slot

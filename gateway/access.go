@@ -28,15 +28,48 @@ func (s *session) authorize(ctx context.Context, m protocol.Message) error {
 	if err != nil {
 		return err
 	}
-	authorizer := s.gateway.options.Authorize[m.Channel]
-	if authorizer == nil {
-		return nil
-	}
-	subscription := auth.Subscription{Channel: m.Channel, Scope: auth.Scope{Column: value.Column, Value: typed(value)}}
-	if err := authorizer.Authorize(ctx, s.principal, subscription); err != nil {
-		s.gateway.options.Log.Debug("not authorized", zap.String("channel", m.Channel), zap.Error(err))
+	if !s.authorized(ctx, m.Channel, value) {
 		return &protocol.Error{Code: protocol.CodeForbidden, Detail: "the client may not subscribe to this scope"}
 	}
+	return nil
+}
+
+func (s *session) authorized(ctx context.Context, channel string, value fanout.ScopeValue) bool {
+	authorizer := s.gateway.options.Authorize[channel]
+	if authorizer == nil {
+		return true
+	}
+	subscription := auth.Subscription{Channel: channel, Scope: auth.Scope{Column: value.Column, Value: typed(value)}}
+	err := authorizer.Authorize(ctx, s.principal, subscription)
+	if err != nil {
+		s.gateway.options.Log.Debug("not authorized", zap.String("channel", channel), zap.Error(err))
+	}
+	return err == nil
+}
+
+// renew takes a new token for the one that the client came with. It has to be of the same subject; everything that was
+// decided by the old one's claims is decided anew. A token that is refused ends the connection, as at the beginning.
+func (s *session) renew(ctx context.Context, token string) error {
+	verifier, ok := s.gateway.options.Authenticate.(auth.Verifier)
+	if !ok {
+		return &protocol.Error{Code: protocol.CodeInvalidMessage, Detail: "clients are not known by tokens here"}
+	}
+	p, err := verifier.Verify(ctx, token)
+	if err != nil || p.Subject() != s.principal.Subject() {
+		s.gateway.options.Log.Debug("token not renewed", zap.Error(err))
+		s.client.Close(protocol.CloseUnauthorized)
+		return nil
+	}
+	s.principal = p
+	s.expire()
+	s.client.Renew(p)
+	for _, held := range s.client.Held() {
+		if !s.authorized(ctx, held.Channel, held.Scope) {
+			s.client.Forbid(held)
+		}
+	}
+	expires, _ := p.Expires()
+	s.client.Send(protocol.AppendAuthenticated(nil, expires))
 	return nil
 }
 
@@ -53,11 +86,13 @@ func typed(v fanout.ScopeValue) any {
 	return v.Text
 }
 
-// expire closes the connection when the principal's credentials do. The timer has to be stopped.
-func (s *session) expire() *time.Timer {
-	at, expires := s.principal.Expires()
-	if !expires {
-		return nil
+// expire closes the connection when the principal's credentials do, and no longer when those of the one before would have.
+func (s *session) expire() {
+	if s.expiry != nil {
+		s.expiry.Stop()
+		s.expiry = nil
 	}
-	return time.AfterFunc(time.Until(at), func() { s.client.Close(protocol.CloseUnauthorized) })
+	if at, expires := s.principal.Expires(); expires {
+		s.expiry = time.AfterFunc(time.Until(at), func() { s.client.Close(protocol.CloseUnauthorized) })
+	}
 }

@@ -88,7 +88,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.options.Log.Debug("no upgrade", zap.Error(err))
 		return
 	}
-	s := &session{gateway: g, socket: socket, client: g.options.Hub.Attach(principal), principal: principal}
+	attach := g.options.Hub.Attach
+	if socket.extended() && denied == nil && !full {
+		attach = g.options.Hub.AttachExtended
+	}
+	s := &session{gateway: g, socket: socket, client: attach(principal), principal: principal}
 	defer s.client.Detach()
 	draining := g.add(s, full)
 	defer g.remove(s)

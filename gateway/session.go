@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/reactive-gw/reactive-gw/auth"
+	"github.com/reactive-gw/reactive-gw/cdc"
 	"github.com/reactive-gw/reactive-gw/fanout"
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
@@ -17,8 +19,9 @@ type session struct {
 	gateway *Gateway
 	socket  *socket
 	client  *fanout.Client
-	// principal is who the client is; nil in a session that only says goodbye.
+	// principal is who the client is; nil in a session that only says goodbye. It belongs to the goroutine that reads.
 	principal *auth.Principal
+	expiry    *time.Timer // nil where the principal does not expire
 }
 
 // serve returns when the connection has ended and nothing of it runs any more.
@@ -29,11 +32,12 @@ func (s *session) serve(ctx context.Context) {
 	writing.Go(func() { s.write(ctx) })
 	beat := startHeartbeat(options.PingInterval, options.PingTimeout, s.socket)
 
-	if expiry := s.expire(); expiry != nil {
-		defer expiry.Stop()
-	}
+	s.expire()
 
 	err := s.read(ctx)
+	if s.expiry != nil {
+		s.expiry.Stop()
+	}
 	options.Log.Debug("connection ended", zap.Error(err))
 	s.client.Detach() // first, so that the hub does no more work for it
 	if errors.Is(err, errTooBig) {
@@ -52,21 +56,30 @@ func (s *session) read(ctx context.Context) error {
 		frame, err := s.socket.read()
 		switch {
 		case errors.Is(err, errNotText):
-			s.refuse(&protocol.Error{Code: protocol.CodeInvalidJSON, Detail: "a binary frame is no JSON"})
+			s.refuse(&protocol.Error{Code: protocol.CodeInvalidJSON, Detail: "a binary frame is no JSON"}, protocol.Message{})
 			continue
 		case err != nil:
 			return err
 		}
-		message, err := protocol.Parse(frame)
-		if err == nil {
+		message, err := s.parse(frame)
+		fault := (*protocol.Error)(nil)
+		switch {
+		case err == nil:
 			err = s.handle(ctx, message)
-		} else if message.Type != "" { // the scope is at fault; that there is no such channel comes before that
+		case errors.As(err, &fault) && fault.Code == protocol.CodeInvalidScope: // that there is no such channel comes before that
 			_, err = s.gateway.options.Hub.ScopeOf(message.Channel, protocol.Scope{})
 		}
 		if err != nil {
-			s.refuse(err)
+			s.refuse(err, message)
 		}
 	}
+}
+
+func (s *session) parse(frame []byte) (protocol.Message, error) {
+	if s.socket.extended() {
+		return protocol.ParseExtended(frame)
+	}
+	return protocol.Parse(frame)
 }
 
 // handle does what the client asks for. The error is a *protocol.Error.
@@ -77,21 +90,37 @@ func (s *session) handle(ctx context.Context, m protocol.Message) error {
 		if err != nil {
 			return err
 		}
-		err = s.client.Subscribe(m.Channel, m.Scope)
+		if m.Since != "" {
+			err = s.client.SubscribeSince(m.Channel, m.Scope, m.Since)
+		} else {
+			err = s.client.Subscribe(m.Channel, m.Scope)
+		}
 		if s.client.Subscriptions() > s.gateway.options.MaxSubscriptions {
 			s.client.Close(protocol.CloseLimitExceeded)
 		}
 		return err
 	case protocol.Unsubscribe:
 		return s.client.Unsubscribe(m.Channel, m.Scope)
+	case protocol.Auth:
+		return s.renew(ctx, m.Token)
+	case protocol.WaitFor:
+		lsn, err := cdc.ParseLSN(m.LSN)
+		if err != nil {
+			return &protocol.Error{Code: protocol.CodeInvalidMessage, Detail: "lsn is no position such as 16/B374D848"}
+		}
+		s.client.WaitFor(lsn, m.LSN)
+		return nil
+	case protocol.Heartbeat:
+		s.client.Heartbeat()
+		return nil
 	}
 	return &protocol.Error{Code: protocol.CodeUnknownMessageType, Detail: "no such message type"}
 }
 
 // refuse answers a message with an error frame. The connection goes on.
-func (s *session) refuse(err error) {
+func (s *session) refuse(err error, about protocol.Message) {
 	if refusal := (*protocol.Error)(nil); errors.As(err, &refusal) {
-		s.client.Send(protocol.AppendError(nil, refusal.Code))
+		s.client.Refuse(refusal, about)
 	}
 }
 

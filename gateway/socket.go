@@ -75,7 +75,7 @@ var (
 func accept(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) (*socket, error) {
 	hijacker := &hijacker{ResponseWriter: w, timeout: writeTimeout}
 	conn, err := websocket.Accept(hijacker, r, &websocket.AcceptOptions{
-		Subprotocols:       []string{protocol.Subprotocol, auth.BearerSubprotocol},
+		Subprotocols:       []string{protocol.ExtendedSubprotocol, protocol.Subprotocol, auth.BearerSubprotocol},
 		InsecureSkipVerify: true, // originAllowed was stricter: the library compares hosts only
 	})
 	if err != nil {
@@ -84,6 +84,9 @@ func accept(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) 
 	conn.SetReadLimit(-1) // read has its own: the library's would write a close frame between two of ours
 	return &socket{conn: conn, raw: hijacker.conn}, nil
 }
+
+// extended tells whether the peer speaks the extended protocol.
+func (s *socket) extended() bool { return s.conn.Subprotocol() == protocol.ExtendedSubprotocol }
 
 // hijacker gives the library a boundedConn to take over, and remembers it. It finds the server's connection through
 // whatever middleware has wrapped the ResponseWriter.

@@ -3,7 +3,8 @@ package protocol
 // Code says, in an error frame, why the server refuses what the client asked for. The connection stays open.
 type Code string
 
-// The error codes. Parse returns the first four; the others come from whoever serves the message.
+// The error codes. Parse returns the first four, ParseExtended CodeInvalidMessage as well; the others come from whoever
+// serves the message.
 const (
 	// CodeInvalidJSON refuses a frame that is not exactly one strict JSON object.
 	CodeInvalidJSON Code = "invalid_json"
@@ -17,6 +18,8 @@ const (
 	CodeForbidden Code = "forbidden"
 	// CodeSnapshotUnavailable ends a subscription whose snapshot could not be read.
 	CodeSnapshotUnavailable Code = "snapshot_unavailable"
+	// CodeInvalidMessage refuses a message of the extended protocol for one of the members that only that has.
+	CodeInvalidMessage Code = "invalid_message"
 )
 
 // Error is why Parse refuses a frame. The client is answered with Code. Detail is a sentence for an operator's log;

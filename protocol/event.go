@@ -20,6 +20,16 @@ type Event struct {
 	Row []byte
 	// Changed is, for AfterUpdate, the columns that really changed with their new values. It is not read otherwise.
 	Changed []byte
+
+	// The rest is of the extended protocol, and left out of the event where it is nil or empty.
+
+	// Before is, for AfterUpdate, the old values of the columns in Changed.
+	Before []byte
+	// Unchanged is the array of the names of columns that Row lacks, since they did not change and the server does not know
+	// their values.
+	Unchanged []byte
+	// Origin is who made the change, as the transaction says.
+	Origin string
 }
 
 // AppendEvent appends e as a JSON object, ready for AppendChange and AppendChanges.
@@ -37,6 +47,18 @@ func AppendEvent(dst []byte, e Event) []byte {
 	if e.Type == AfterUpdate {
 		dst = append(dst, `,"changed":`...)
 		dst = appendObject(dst, e.Changed)
+		if e.Before != nil {
+			dst = append(dst, `,"before":`...)
+			dst = appendObject(dst, e.Before)
+		}
+	}
+	if len(e.Unchanged) > 0 {
+		dst = append(dst, `,"unchanged":`...)
+		dst = append(dst, e.Unchanged...)
+	}
+	if e.Origin != "" {
+		dst = append(dst, `,"origin":`...)
+		dst = AppendString(dst, e.Origin)
 	}
 	return append(dst, '}')
 }

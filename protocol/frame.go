@@ -1,5 +1,7 @@
 package protocol
 
+import "strconv"
+
 // The frames of the server. Each function appends one whole frame to dst and returns the extended slice. scope is
 // Scope.Raw of the subscription; rows and events are encoded JSON objects. They go into the frame as they are.
 
@@ -58,3 +60,5 @@ func appendArray(dst []byte, elements [][]byte) []byte {
 	}
 	return append(dst, ']')
 }
+
+func appendInt(dst []byte, n int64) []byte { return strconv.AppendInt(dst, n, 10) }

@@ -3,6 +3,7 @@ package protocol_test
 import (
 	"bytes"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,7 +96,11 @@ func TestClientFramesAreGolden(t *testing.T) {
 
 func TestEveryGoldenFileIsCompared(t *testing.T) {
 	compared := serverFrames()
+	maps.Copy(compared, extendedServerFrames())
 	for name := range clientFrames() {
+		compared[name] = nil
+	}
+	for name := range extendedClientFrames() {
 		compared[name] = nil
 	}
 	for _, name := range goldenNames(t) {

@@ -9,6 +9,10 @@ type MessageType string
 const (
 	Subscribe   MessageType = "subscribe"
 	Unsubscribe MessageType = "unsubscribe"
+	// The rest is of the extended protocol.
+	Auth      MessageType = "auth"
+	WaitFor   MessageType = "waitFor"
+	Heartbeat MessageType = "heartbeat"
 )
 
 // Message is a frame that a client sent. It shares no memory with the bytes that it was read from.
@@ -17,6 +21,13 @@ type Message struct {
 	// Channel is as sent: whether there is such a channel is not known here.
 	Channel string
 	Scope   Scope
+
+	// Since is the cursor of a Subscribe that resumes; empty where it does not. What it says is not known here.
+	Since string
+	// Token is that of an Auth. It belongs in no log.
+	Token string
+	// LSN is that of a WaitFor, in the form that PostgreSQL prints.
+	LSN string
 }
 
 // Scope narrows a channel to the rows whose column Col has a value. Whether there is such a column, and whether the
@@ -45,36 +56,81 @@ func (s Scope) Text() string {
 // CodeInvalidScope comes the message without its scope: the caller knows whether there is such a channel, which is the
 // fault to name if there is not.
 func Parse(frame []byte) (Message, error) {
-	var kind, channel, scope jsontext.Value
-	err := eachMember(frame, func(name string, value jsontext.Value) {
-		switch name {
-		case "type":
-			kind = value
-		case "channel":
-			channel = value
-		case "scope":
-			scope = value
-		}
-	})
+	m, members, err := parseType(frame)
 	if err != nil {
 		return Message{}, err
 	}
-
-	var m Message
-	if kind.Kind() != '"' {
-		return Message{}, &Error{CodeUnknownMessageType, "type is missing or not a string"}
-	}
-	switch m.Type = MessageType(unquote(kind)); m.Type {
+	switch m.Type {
 	case Subscribe, Unsubscribe:
+		err = m.parseSubscription(members)
+		return m, err
+	}
+	return Message{}, &Error{CodeUnknownMessageType, "type is neither subscribe nor unsubscribe"}
+}
+
+// ParseExtended is Parse for a client of the extended protocol. A member of its own that a message lacks, or that is
+// malformed, is CodeInvalidMessage, named after the others.
+func ParseExtended(frame []byte) (Message, error) {
+	m, members, err := parseType(frame)
+	if err != nil {
+		return Message{}, err
+	}
+	switch m.Type {
+	case Subscribe:
+		if err = m.parseSubscription(members); err == nil && members["since"] != nil {
+			m.Since, err = members.text("since")
+		}
+	case Unsubscribe:
+		err = m.parseSubscription(members)
+	case Auth:
+		m.Token, err = members.text("token")
+	case WaitFor:
+		m.LSN, err = members.text("lsn")
+	case Heartbeat:
 	default:
-		return Message{}, &Error{CodeUnknownMessageType, "type is neither subscribe nor unsubscribe"}
+		return Message{}, &Error{CodeUnknownMessageType, "there is no such type"}
 	}
-	if channel.Kind() != '"' {
-		return Message{}, &Error{CodeUnknownChannel, "channel is missing or not a string"}
-	}
-	m.Channel = unquote(channel)
-	m.Scope, err = parseScope(scope)
 	return m, err
+}
+
+// members are those of a frame that have a meaning.
+type members map[string]jsontext.Value
+
+func parseType(frame []byte) (Message, members, error) {
+	m := members{}
+	err := eachMember(frame, func(name string, value jsontext.Value) {
+		switch name {
+		case "type", "channel", "scope", "since", "token", "lsn":
+			m[name] = value
+		}
+	})
+	if err != nil {
+		return Message{}, nil, err
+	}
+	kind := m["type"]
+	if kind.Kind() != '"' {
+		return Message{}, nil, &Error{CodeUnknownMessageType, "type is missing or not a string"}
+	}
+	return Message{Type: MessageType(unquote(kind))}, m, nil
+}
+
+// text returns what a member says that has to be a string, and not an empty one.
+func (m members) text(name string) (string, error) {
+	value := m[name]
+	if value.Kind() != '"' || len(value) == len(`""`) {
+		return "", &Error{CodeInvalidMessage, name + " is missing, empty or not a string"}
+	}
+	return unquote(value), nil
+}
+
+func (m *Message) parseSubscription(members members) (err error) {
+	if members["channel"].Kind() != '"' {
+		*m = Message{}
+		return &Error{CodeUnknownChannel, "channel is missing or not a string"}
+	}
+	m.Channel = unquote(members["channel"])
+	m.Scope, err = parseScope(members["scope"])
+	return err
 }
 
 func parseScope(object jsontext.Value) (Scope, error) {

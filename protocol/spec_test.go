@@ -53,10 +53,18 @@ func TestSpecRefusesWhatParseRefuses(t *testing.T) {
 
 func TestSpecListsEveryErrorCode(t *testing.T) {
 	var listed []string
-	for _, row := range find(section(t, "6. Errors"), "(?m)^\\| `(.*?)` ") {
+	for _, row := range find(section(t, "6. Errors")+section(t, "Errors that say more"), "(?m)^\\| `(.*?)` ") {
 		listed = append(listed, row[1])
 	}
 	sameSet(t, "error codes", listed, constants(t, "code.go", "Code"))
+}
+
+func TestSpecListsEveryReasonForAReset(t *testing.T) {
+	var listed []string
+	for _, row := range find(section(t, "reset"), "(?m)^\\| `(.*?)` ") {
+		listed = append(listed, row[1])
+	}
+	sameSet(t, "reasons for a reset", listed, constants(t, "extended.go", "ResetReason"))
 }
 
 func TestSpecListsEveryEventType(t *testing.T) {

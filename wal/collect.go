@@ -4,22 +4,27 @@ import (
 	"context"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
 )
 
 // collector is the Handler that makes transactions of messages. It belongs to the goroutine that decodes.
 type collector struct {
-	ctx       context.Context // of the stream, for the look-ups that a Relation needs
+	ctx context.Context // of the stream, for the look-ups that a Relation needs
+	// meanwhile runs what takes its time, and keeps the connection alive as long.
+	meanwhile func(ctx context.Context, f func(context.Context) error) error
 	relations *relations
 	tracker   *cdc.Tracker
 	assembler cdc.Assembler
+	events    Events // nil: emitted events are not asked for
 
 	skipping bool
 	complete *cdc.Transaction
+	streamed bool // a block, a commit or an abort has changed what is in progress; whoever looks resets it
 }
 
-// lookupTimeout bounds the catalog queries for one Relation message: the stream stands still meanwhile.
+// lookupTimeout bounds the catalog queries for one message: the stream stands still meanwhile.
 const lookupTimeout = 10 * time.Second
 
 // take returns the transaction that the last message completed, or nil.
@@ -57,14 +62,21 @@ func (c *collector) Commit(m Commit) error {
 
 // Relation takes in a table's description.
 func (c *collector) Relation(m Relation) error {
+	return c.lookUp(func(ctx context.Context) error { return c.relations.describe(ctx, m) })
+}
+
+func (c *collector) lookUp(f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(c.ctx, lookupTimeout)
 	defer cancel()
-	return c.relations.describe(ctx, m)
+	return c.meanwhile(ctx, f)
 }
 
 // Type makes the description that follows look the type up anew: it may have been altered.
 func (c *collector) Type(m Type) error {
 	c.relations.types.Forget(m.OID)
+	if block := c.relations.block; block != nil {
+		block.types = append(block.types, m.OID)
+	}
 	return nil
 }
 
@@ -120,8 +132,34 @@ func (c *collector) Truncate(m Truncate) error {
 	return nil
 }
 
-// Message ignores logical messages: none of them is addressed to the gateway.
-func (c *collector) Message(LogicalMessage) error { return nil }
+// The prefixes of the logical messages that are addressed to the gateway: see migrations/0002_emit.sql.
+const (
+	eventPrefix  = "mtbreactive"
+	originPrefix = "mtbreactive.origin"
+)
+
+// Events decodes what mtbreactive.emit has written into the log.
+type Events interface {
+	// Emitted calls add for each change that the content stands for, in order and with the rules of Assembler.Add, or for
+	// none where it is no good: that stops nobody, so it is for the decoder to say so. The error is what add returned. The
+	// content is not kept.
+	Emitted(content []byte, add func(op cdc.Op, table *cdc.Table, before, after cdc.Row) error) error
+}
+
+// Message takes in what a transaction says to the gateway. A message that is not transactional may be of one that was
+// rolled back, and another prefix is addressed to somebody else.
+func (c *collector) Message(m LogicalMessage) error {
+	if c.skipping || !m.Transactional {
+		return nil
+	}
+	switch {
+	case m.Prefix == originPrefix && len(m.Content) <= cdc.MaxOrigin && utf8.Valid(m.Content):
+		return c.assembler.SetOrigin(string(m.Content))
+	case m.Prefix == eventPrefix && c.events != nil:
+		return c.events.Emitted(m.Content, c.assembler.Add)
+	}
+	return nil
+}
 
 // Origin ignores where a transaction was first made: it is delivered wherever it came from.
 func (c *collector) Origin(Origin) error { return nil }

@@ -17,13 +17,19 @@ import (
 // SnapshotQuery says which rows of a table to read. The names are the catalog's and are quoted here; Value is bound.
 type SnapshotQuery struct {
 	Table TableName
-	// Column and Value narrow the rows. Value is text of the column's type.
-	Column, Value string
+	// Match and Value narrow the rows to those of which one of the matches holds. Value is text that each of them can read.
+	Match []SnapshotMatch
+	Value string
+	// Unpublished: the stream has nothing to do with the table, so that all of it is read.
+	Unpublished bool
 	// Exclude names columns that are not read.
 	Exclude []string
 	OrderBy []SnapshotOrder
 	Limit   int
 }
+
+// SnapshotMatch holds of the rows whose column has the value.
+type SnapshotMatch struct{ Column string }
 
 // SnapshotOrder is one column to order by.
 type SnapshotOrder struct {
@@ -70,6 +76,8 @@ join pg_catalog.pg_class c on c.oid = a.attrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where n.nspname = $1 and c.relname = $2 and a.attnum > 0 and not a.attisdropped
 order by a.attnum`
+
+const publishedAnyhow = `$3::text is not null`
 
 const publishedBefore15 = `a.attgenerated = '' and $3::text is not null`
 
@@ -139,7 +147,7 @@ func (s *Snapshotter) read(ctx context.Context, tx pgx.Tx, q SnapshotQuery, snap
 	}
 	// The text format for parameter and results, and the parameter's type left to the server: as in the stream, every
 	// value is what the type itself prints.
-	result := tx.Conn().PgConn().ExecParams(ctx, q.sql(snapshot.Table, partitioned, filter), [][]byte{[]byte(q.Value)}, nil, nil, nil)
+	result := tx.Conn().PgConn().ExecParams(ctx, q.sql(snapshot.Table, partitioned, filter), q.values(), nil, nil, nil)
 	size := 0
 	for result.NextRow() {
 		row, err := packRow(result.Values())
@@ -162,7 +170,10 @@ func closeResult(result *pgconn.ResultReader) error {
 // columns describes the table as the stream does, without the excluded columns.
 func (s *Snapshotter) columns(ctx context.Context, tx pgx.Tx, q SnapshotQuery) (*cdc.Table, error) {
 	published := publishedFrom15
-	if s.Version < 150000 {
+	switch {
+	case q.Unpublished:
+		published = publishedAnyhow
+	case s.Version < 150000:
 		published = publishedBefore15
 	}
 	t := &cdc.Table{Schema: q.Table.Schema, Name: q.Table.Name}
@@ -207,7 +218,7 @@ func (s *Snapshotter) columns(ctx context.Context, tx pgx.Tx, q SnapshotQuery) (
 // rows reads what rowsPublished says.
 func (s *Snapshotter) rows(ctx context.Context, tx pgx.Tx, q SnapshotQuery) (partitioned bool, filter string, err error) {
 	published := filterFrom15
-	if s.Version < 150000 {
+	if s.Version < 150000 || q.Unpublished {
 		published = filterBefore15
 	}
 	err = tx.QueryRow(ctx, fmt.Sprintf(rowsPublished, published), q.Table.Schema, q.Table.Name, s.Publication).Scan(&partitioned, &filter)
@@ -235,7 +246,7 @@ func (q *SnapshotQuery) sql(t *cdc.Table, partitioned bool, filter string) strin
 	if partitioned {
 		from = q.Table.Quoted()
 	}
-	sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s = $1", strings.Join(columns, ", "), from, quote(q.Column))
+	sql := fmt.Sprintf("SELECT %s FROM %s WHERE (%s)", strings.Join(columns, ", "), from, q.condition())
 	if filter != "" {
 		sql += " AND (" + filter + ")"
 	}
@@ -243,6 +254,24 @@ func (q *SnapshotQuery) sql(t *cdc.Table, partitioned bool, filter string) strin
 		sql += " ORDER BY " + strings.Join(order, ", ")
 	}
 	return fmt.Sprintf("%s LIMIT %d", sql, q.Limit)
+}
+
+// condition gives each match a parameter of its own, so that the server finds each one's type where it stands.
+func (q *SnapshotQuery) condition() string {
+	var terms []string
+	for i, m := range q.Match {
+		terms = append(terms, fmt.Sprintf("%s = $%d", quote(m.Column), i+1))
+	}
+	return strings.Join(terms, " OR ")
+}
+
+// values are those of condition's parameters.
+func (q *SnapshotQuery) values() [][]byte {
+	values := make([][]byte, len(q.Match))
+	for i := range values {
+		values[i] = []byte(q.Value)
+	}
+	return values
 }
 
 func orderTerm(o SnapshotOrder) string {

@@ -20,6 +20,34 @@ type served struct {
 	types    *values.Catalog
 	channels []fanout.Channel
 	wanted   []wal.WantedTable
+	matches  snapshotMatches
+	ingested []ingested // their channels are not among channels
+}
+
+// unpublished are the tables that the log is not asked about.
+func (s *served) unpublished() map[wal.TableName]bool {
+	tables := map[wal.TableName]bool{}
+	for _, entry := range s.ingested {
+		if entry.table != nil {
+			tables[entry.table.TableName] = true
+		}
+	}
+	return tables
+}
+
+// want is what the database has to have.
+func (s *served) want(cfg *config.Config) wal.Wanted {
+	return wal.Wanted{Slot: cfg.Slot, Publication: cfg.Publication, Tables: s.wanted, NoTables: len(s.ingested) > 0}
+}
+
+// allChannels are those of the log and the others.
+func (s *served) allChannels() []fanout.Channel {
+	all := slices.Clone(s.channels)
+	for _, entry := range s.ingested {
+		entry.channel.Beside = true
+		all = append(all, entry.channel)
+	}
+	return all
 }
 
 // resolve looks the configured tables and columns up in the catalog. What is not there is a *config.Error with the place
@@ -29,7 +57,7 @@ func resolve(cfg *config.Config, facts *wal.Facts, log *zap.Logger) (*served, er
 	if cfg.Reactive == nil {
 		return everyTable(facts, types, log), nil
 	}
-	r := &resolver{cfg: cfg, facts: facts, served: &served{types: types}}
+	r := &resolver{cfg: cfg, facts: facts, served: &served{types: types, matches: snapshotMatches{}}}
 	for i := range cfg.Reactive {
 		r.entry(i)
 	}
@@ -72,10 +100,12 @@ func (s *served) add(ch fanout.Channel, t *wal.TableInfo) {
 	s.channels = append(s.channels, ch)
 	var columns []string
 	for _, scope := range ch.Scopes {
-		columns = append(columns, scope.Column)
+		if !scope.Resolved {
+			columns = append(columns, scope.Column)
+		}
 	}
-	for _, filtered := range ch.FilterColumns {
-		columns = append(columns, filtered.Column)
+	for _, input := range slices.Concat(ch.FilterColumns, ch.ResolverColumns) {
+		columns = append(columns, input.Column)
 	}
 	for i := range s.wanted {
 		if s.wanted[i].TableName == t.TableName {
@@ -139,6 +169,14 @@ func (r *resolver) entry(i int) {
 	at := slices.IndexFunc(r.facts.Tables, func(t *wal.TableInfo) bool {
 		return t.Schema == entry.Table.Schema && t.Name == entry.Table.Name
 	})
+	if entry.Source != config.SourceWAL {
+		var t *wal.TableInfo
+		if at >= 0 {
+			t = r.facts.Tables[at]
+		}
+		r.ingestedEntry(entry, t, path)
+		return
+	}
 	if at < 0 {
 		var names []string
 		for _, t := range r.facts.Tables {
@@ -148,7 +186,13 @@ func (r *resolver) entry(i int) {
 		return
 	}
 	t := r.facts.Tables[at]
-	scopes := r.scopes(entry, t, path)
+	r.served.add(r.channel(entry, t, path), t)
+}
+
+// channel is what an entry means for a table that is there.
+func (r *resolver) channel(entry config.Reactive, t *wal.TableInfo, path string) fanout.Channel {
+	sources := r.scopeSources(entry, t, typesOf(t), path)
+	scopes := r.scopes(entry, t, path, sources)
 	for j, name := range entry.Columns.Exclude {
 		switch place := fmt.Sprintf("%s.columns.exclude[%d]", path, j); {
 		case t.Column(name) == nil:
@@ -157,16 +201,32 @@ func (r *resolver) entry(i int) {
 			r.problem(place, "leave it in: clients tell rows apart by it", "column %s is part of the primary key", name)
 		}
 	}
-	filter, filterColumns := r.filter(entry, t, path)
-	r.served.add(fanout.Channel{
+	ch := fanout.Channel{
 		Name: entry.Channel, Schema: t.Schema, Table: t.Name, Scopes: scopes, Exclude: entry.Columns.Exclude, Columns: columnNames(t),
-		Filter: filter, FilterColumns: filterColumns,
 		Snapshot: r.snapshot(entry, t, path), BatchEvery: entry.Batch,
-	}, t)
+	}
+	ch.Filter, ch.FilterColumns = r.filter(entry, typesOf(t), columnNames(t), path)
+	if sources != nil {
+		ch.Resolver, ch.ResolverColumns = sources, sources.columns
+		r.snapshotBy(entry, sources, scopes, path)
+	}
+	return ch
 }
 
-// filter is nil where every client sees every row.
-func (r *resolver) filter(entry config.Reactive, t *wal.TableInfo, path string) (fanout.RowFilter, []fanout.FilterColumn) {
+// columnTypes finds a column's type.
+type columnTypes func(column string) (oid uint32, ok bool)
+
+func typesOf(t *wal.TableInfo) columnTypes {
+	return func(name string) (uint32, bool) {
+		if column := t.Column(name); column != nil {
+			return column.TypeOID, true
+		}
+		return 0, false
+	}
+}
+
+// filter is nil where every client sees every row. columns are those that there are.
+func (r *resolver) filter(entry config.Reactive, typeOf columnTypes, columns []string, path string) (fanout.RowFilter, []fanout.InputColumn) {
 	if entry.FilterRow == "" {
 		return nil, nil
 	}
@@ -176,16 +236,21 @@ func (r *resolver) filter(entry config.Reactive, t *wal.TableInfo, path string) 
 		r.problem(place, `write a CEL expression that comes to a bool, such as "!row.private || row.author_id == ctx.sub"`, "%v", err)
 		return nil, nil
 	}
-	var columns []fanout.FilterColumn
-	for _, name := range filter.Columns() {
-		column := t.Column(name)
-		if column == nil {
-			r.problem(place, insteadOf(name, columnNames(t)), "table %s has no column %s", t, name)
+	return rowFilter{filter, r.served.types}, r.inputs(filter.Columns(), entry.Table, typeOf, columns, place)
+}
+
+// inputs looks up the columns that an expression names.
+func (r *resolver) inputs(names []string, table config.TableName, typeOf columnTypes, columns []string, place string) []fanout.InputColumn {
+	var looked []fanout.InputColumn
+	for _, name := range names {
+		oid, ok := typeOf(name)
+		if !ok {
+			r.problem(place, insteadOf(name, columns), "table %s.%s has no column %s", table.Schema, table.Name, name)
 			continue
 		}
-		columns = append(columns, fanout.FilterColumn{Column: name, TypeOID: column.TypeOID})
+		looked = append(looked, fanout.InputColumn{Column: name, TypeOID: oid})
 	}
-	return rowFilter{filter, r.served.types}, columns
+	return looked
 }
 
 func (r *resolver) snapshot(entry config.Reactive, t *wal.TableInfo, path string) *fanout.SnapshotOptions {
@@ -202,7 +267,7 @@ func (r *resolver) snapshot(entry config.Reactive, t *wal.TableInfo, path string
 	return options
 }
 
-func (r *resolver) scopes(entry config.Reactive, t *wal.TableInfo, path string) []fanout.Scope {
+func (r *resolver) scopes(entry config.Reactive, t *wal.TableInfo, path string, sources *scopeSources) []fanout.Scope {
 	if entry.Scopes == nil {
 		scopes := defaultScopes(t)
 		if len(scopes) == 0 {
@@ -213,6 +278,10 @@ func (r *resolver) scopes(entry config.Reactive, t *wal.TableInfo, path string) 
 	var scopes []fanout.Scope
 	for j, name := range entry.Scopes {
 		place, column := fmt.Sprintf("%s.scopes[%d]", path, j), t.Column(name)
+		if sources.of(name) != nil {
+			scopes = append(scopes, fanout.Scope{Column: name, Type: sources.typeOf(name, column), Resolved: true})
+			continue
+		}
 		if column == nil {
 			r.problem(place, insteadOf(name, columnNames(t)), "table %s has no column %s", t, name)
 			continue

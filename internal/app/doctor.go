@@ -33,12 +33,17 @@ func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	findings := facts.Findings(wal.Wanted{Slot: cfg.Slot, Publication: cfg.Publication, Tables: tables.wanted})
+	findings := facts.Findings(tables.want(cfg))
 	schema, err := migrationFinding(ctx, database, facts.Role)
 	if err != nil {
 		return err
 	}
 	findings = append(findings, schema)
+	further, err := tables.ingestFindings(ctx, facts.Role, pool)
+	if err != nil {
+		return err
+	}
+	findings = append(findings, further...)
 	worst := wal.Good
 	for _, f := range findings {
 		worst = max(worst, f.Level)

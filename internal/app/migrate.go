@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
 
 	"github.com/reactive-gw/reactive-gw/internal/config"
@@ -90,6 +91,10 @@ func migrateUp(ctx context.Context, cfg *config.Config, out io.Writer) error {
 		return err
 	}
 	defer pool.Close()
+	return applyMigrations(ctx, pool, out)
+}
+
+func applyMigrations(ctx context.Context, pool *pgxpool.Pool, out io.Writer) error {
 	applied, err := migrations.Up(ctx, pool)
 	for _, m := range applied {
 		fmt.Fprintf(out, "applied %s\n", m.Name)

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
+	"github.com/reactive-gw/reactive-gw/cdc/ingest"
 	"github.com/reactive-gw/reactive-gw/fanout"
 	"github.com/reactive-gw/reactive-gw/gateway"
 	"github.com/reactive-gw/reactive-gw/internal/config"
@@ -58,6 +59,9 @@ type parts struct {
 	gateway  *gateway.Gateway
 	access   *access
 	pipeline *cdc.Pipeline
+	ingest   *ingest.Ingest
+	hook     http.Handler  // takes events by POST; nil where none come so
+	listener *wal.Listener // nil where nothing listens
 	retained atomic.Int64
 }
 
@@ -147,6 +151,9 @@ func (s *server) work(ctx, late context.Context) error {
 	g.Go(func() error { return p.pipeline.Run(streaming) })
 	g.Go(func() error { p.hub.Run(streaming); return nil })
 	g.Go(func() error { s.watchRetained(streaming, p); return nil })
+	if p.listener != nil {
+		g.Go(func() error { p.listener.Run(streaming); return nil })
+	}
 	g.Go(func() error {
 		<-failed.Done()
 		s.draining.Store(true)
@@ -206,11 +213,15 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	want := wal.Wanted{Slot: s.cfg.Slot, Publication: s.cfg.Publication, Tables: tables.wanted}
+	want := tables.want(s.cfg)
 	for _, f := range facts.Findings(want) {
 		if f.Level == wal.Warn {
 			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
 		}
+	}
+	spill := cdc.Spill{Bytes: s.cfg.SpillBytes, Dir: s.cfg.SpillDir}
+	if err := spill.Check(); err != nil {
+		return nil, config.NewError(s.cfg.Problem("spillDir", err.Error(), "mend it there"))
 	}
 	// Before the database is changed, for it finds out what is wrong with the configuration.
 	access, err := newAccess(ctx, s.cfg, s.accessPool, s.log.Named("auth"))
@@ -222,23 +233,36 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 			access.close()
 		}
 	}()
-	if err := setUp(ctx, s.database, facts, want, s.log); err != nil {
+	token, err := ingestToken(s.cfg)
+	if err != nil {
 		return nil, err
 	}
 	p = &parts{access: access}
 	p.retained.Store(-1)
 	p.hub, err = fanout.NewHub(fanout.Options{
-		Channels: tables.channels, QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"),
+		Channels: tables.allChannels(), QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"), Resume: fanout.ResumeOptions(s.cfg.Resume), Nudge: s.database.Nudge,
 		Snapshots: snapshots{&wal.Snapshotter{
 			Pool: s.snapshotPool, Publication: s.cfg.Publication, Version: facts.Version, Types: tables.types, MaxBytes: s.cfg.QueueBytes / 2,
-		}},
+		}, tables.matches, tables.unpublished()},
 	})
 	if err != nil {
+		return nil, err
+	}
+	p.ingest, err = newIngest(ctx, s.cfg, tables, facts, s.database.Pool, ingest.Options{
+		Sink: p.hub, Live: func() bool { return p.source.Stats().State == wal.Live }, Log: s.log.Named("ingest"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.hook = p.ingest.Handler(token)
+	p.listener = newListener(s.cfg, tables, p.ingest, p.hub, s.log.Named("ingest"))
+	if err := setUp(ctx, s.database, facts, want, s.log); err != nil {
 		return nil, err
 	}
 	tracker := &cdc.Tracker{}
 	checkpoints := &wal.Checkpoints{Pool: s.database.Pool, Slot: s.cfg.Slot}
 	p.source = wal.NewSource(s.database, s.cfg.DatabaseURL.Reveal(), want, tracker, checkpoints, tables.types)
+	p.source.Events, p.source.Spill = p.ingest, spill
 	p.pipeline = &cdc.Pipeline{
 		Source: p.source, Sink: p.hub, Tracker: tracker, Checkpoints: checkpoints, CheckpointEvery: checkpointEvery,
 		HandoffBytes:      handoffBytes,
@@ -256,7 +280,7 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 			return source.WasLive && source.State != wal.Standby
 		},
 	})
-	for _, ch := range tables.channels {
+	for _, ch := range tables.allChannels() {
 		s.log.Info("channel", zap.String("name", ch.Name), zap.String("table", ch.Schema+"."+ch.Table), zap.Strings("scopes", scopeNames(ch)))
 	}
 	return p, nil
@@ -281,6 +305,9 @@ func (s *server) publicHandler() http.Handler {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "the gateway is starting", http.StatusServiceUnavailable)
 	})
+	if s.cfg.Ingest != nil && s.cfg.Ingest.Hook != nil {
+		mux.HandleFunc(s.cfg.Ingest.Hook.Path, s.ingestHandler)
+	}
 	if s.handler != nil {
 		mux.Handle("/", s.handler)
 	}
@@ -354,6 +381,7 @@ func (s *server) figures() metrics.Sources {
 		Source:   whenRunning(s, func(p *parts) wal.Stats { return p.source.Stats() }, wal.Stats{}),
 		Hub:      whenRunning(s, func(p *parts) fanout.Stats { return p.hub.Stats() }, fanout.Stats{}),
 		Gateway:  whenRunning(s, func(p *parts) gateway.Stats { return p.gateway.Stats() }, gateway.Stats{}),
+		Ingest:   whenRunning(s, func(p *parts) ingest.Stats { return p.ingest.Stats() }, ingest.Stats{}),
 		Retained: whenRunning(s, func(p *parts) int64 { return p.retained.Load() }, -1),
 	}
 }

@@ -9,12 +9,26 @@ import (
 )
 
 // snapshots lets the hub, which knows no database, read views from it.
-type snapshots struct{ *wal.Snapshotter }
+type snapshots struct {
+	*wal.Snapshotter
+	matches     snapshotMatches
+	unpublished map[wal.TableName]bool
+}
+
+// snapshotMatches says how a snapshot finds the rows of the scopes that are no columns.
+type snapshotMatches map[scopeName][]wal.SnapshotMatch
+
+type scopeName struct{ channel, column string }
 
 // Snapshot implements fanout.Snapshots.
 func (s snapshots) Snapshot(ctx context.Context, v fanout.View) (*cdc.Snapshot, error) {
+	table := wal.TableName{Schema: v.Schema, Name: v.Table}
 	q := wal.SnapshotQuery{
-		Table: wal.TableName{Schema: v.Schema, Name: v.Table}, Column: v.Column, Value: v.Value, Exclude: v.Exclude, Limit: v.Limit,
+		Table: table, Unpublished: s.unpublished[table], Match: s.matches[scopeName{v.Channel, v.Column}], Value: v.Value,
+		Exclude: v.Exclude, Limit: v.Limit,
+	}
+	if q.Match == nil {
+		q.Match = []wal.SnapshotMatch{{Column: v.Column}}
 	}
 	for _, o := range v.OrderBy {
 		q.OrderBy = append(q.OrderBy, wal.SnapshotOrder(o))

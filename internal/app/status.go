@@ -13,6 +13,8 @@ type status struct {
 	RetainedBytes int64   `json:"retainedBytes"` // negative while not known
 	Transactions  uint64  `json:"transactions"`
 	Changes       uint64  `json:"changes"`
+	InProgress    int     `json:"transactionsInProgress"`
+	SpilledBytes  int64   `json:"spilledBytes"` // of these, on disk
 	Events        uint64  `json:"events"`
 	Frames        uint64  `json:"frames"`
 	Connections   int     `json:"connections"`
@@ -34,6 +36,7 @@ func (s *server) status() any {
 	v.Acknowledged = source.Acked.String()
 	v.LagBytes, v.LagSeconds, v.RetainedBytes = source.LagBytes, source.Lag.Seconds(), p.retained.Load()
 	v.Transactions, v.Changes, v.Events, v.Frames = source.Transactions, source.Changes, hub.Events, hub.Frames
+	v.InProgress, v.SpilledBytes = source.InProgress, source.Spilled
 	v.Connections, v.Subscriptions, v.QueueBytes = p.gateway.Stats().Connections, hub.Subscriptions, hub.QueueBytes
 	return v
 }

@@ -41,6 +41,10 @@ type Config struct {
 	MaxSubscriptions int
 	// QueueBytes is how much may wait for one slow client, in bytes; at least 1.
 	QueueBytes int
+	// SpillBytes is how much of transactions that have not ended yet is kept in memory, in bytes; at least 1. What is more
+	// goes to files in SpillDir; empty is the system's folder for temporary files.
+	SpillBytes int
+	SpillDir   string
 	// WriteTimeout is how long one write to a client may take, PingInterval the time between pings, both at least
 	// 1ms. DrainTimeout is how long clients have to leave at the end: 1ms to 6s.
 	WriteTimeout time.Duration
@@ -53,6 +57,10 @@ type Config struct {
 	Authenticate *Authenticate
 	// Reactive lists the tables that are served; nil means every table of the publication.
 	Reactive []Reactive
+	// Resume bounds what is kept for clients that come back.
+	Resume Resume
+	// Ingest says how events come that the log does not bring; nil is not at all, but for what SQL emits.
+	Ingest *Ingest
 
 	places places
 }
@@ -82,9 +90,15 @@ type Reactive struct {
 	Table TableName
 	// Channel is the name that clients subscribe to; no two tables share one.
 	Channel string
-	// Scopes are the columns by which clients may subscribe; nil means the foreign-key and primary-key columns.
+	// Source is the way by which changes of the table come. Only of SourceWAL the table has to exist.
+	Source Source
+	// Scopes are the columns by which clients may subscribe; nil, which only SourceWAL may have, means the foreign-key and
+	// primary-key columns.
 	Scopes  []string
 	Columns Columns
+	// ResolveScopes are CEL expressions over row that come to the values of scopes which are not columns of the table, each
+	// to {'col': ..., 'value': ...} or to a list of such maps; nil where all scopes are columns.
+	ResolveScopes []string
 	// Snapshot is what new subscribers are sent first; nil for nothing.
 	Snapshot *Snapshot
 	// Authorize says who may subscribe; nil is everyone who got in.
@@ -127,6 +141,9 @@ func (c *Config) String() string {
 		b.WriteString("reactive=all")
 	} else {
 		fmt.Fprintf(&b, "reactive=%v", c.Reactive)
+	}
+	if c.Ingest != nil {
+		fmt.Fprintf(&b, " ingest=%v", c.Ingest)
 	}
 	return b.String()
 }

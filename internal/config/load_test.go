@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,8 @@ func precedence() map[string][4]string {
 		"maxConnections":   {"1", "2", "3", "10000"},
 		"maxSubscriptions": {"1", "2", "3", "1000"},
 		"queueBytes":       {"65536", "67108864", "1073741824", "16777216"},
+		"spillBytes":       {"65536", "67108864", "1073741824", "67108864"},
+		"spillDir":         {"/flag", "", "/file", ""},
 		"writeTimeout":     {"1s", "2s", "3s", "10s"},
 		"pingInterval":     {"1s", "2s", "3s", "25s"},
 		"drainTimeout":     {"1s", "2s", "3s", "5s"},
@@ -140,7 +143,7 @@ func TestEveryFieldOfConfigComesFromSomewhere(t *testing.T) {
 		settable[strings.ToLower(s.key)] = true
 	}
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
-		if field.IsExported() && field.Name != "Reactive" && field.Name != "Authenticate" && !settable[strings.ToLower(field.Name)] {
+		if field.IsExported() && !slices.Contains([]string{"Reactive", "Authenticate", "Resume", "Ingest"}, field.Name) && !settable[strings.ToLower(field.Name)] {
 			t.Errorf("no setting is named like Config.%s", field.Name)
 		}
 	}
@@ -294,6 +297,7 @@ func TestCommentedSectionOfTheExample(t *testing.T) {
 	want := []Reactive{{
 		Table:    TableName{Schema: "public", Name: "message"},
 		Channel:  "message",
+		Source:   SourceWAL,
 		Scopes:   []string{"conversation_id"},
 		Columns:  Columns{Exclude: []string{"secret"}},
 		Snapshot: &Snapshot{Limit: 100, OrderBy: []Order{{Column: "created_at", Descending: true, NullsFirst: true}}},
@@ -303,7 +307,8 @@ func TestCommentedSectionOfTheExample(t *testing.T) {
 			Timeout:  2 * time.Second,
 			CacheFor: 30 * time.Second,
 		},
-		FilterRow: "!row.private || row.author_id == ctx.sub",
+		FilterRow:     "!row.private || row.author_id == ctx.sub",
+		ResolveScopes: []string{"{'col': 'conversation_id', 'value': row.conversation_id}"},
 	}}
 	if !reflect.DeepEqual(c.Reactive, want) {
 		t.Errorf("got %v", c.Reactive)

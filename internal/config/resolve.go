@@ -12,14 +12,16 @@ func resolve(d *document, outside func(setting) (name string, texts []string)) (
 	if len(d.problems) > 0 {
 		return nil, NewError(d.problems...)
 	}
-	c := &Config{places: d.places}
+	c := &Config{places: d.places, Resume: defaultResume()}
 	inFile := map[string]ast.Node{}
 	var keys []key
 	for _, s := range settings() {
 		keys = append(keys, key{s.key, func(path string, node ast.Node) { inFile[path] = node }})
 	}
 	keys = append(keys, key{"authenticate", func(path string, node ast.Node) { c.Authenticate = d.authenticate(path, node) }})
+	keys = append(keys, key{"ingest", func(path string, node ast.Node) { c.Ingest = d.ingest(path, node) }})
 	keys = append(keys, key{"reactive", func(path string, node ast.Node) { c.Reactive = d.reactive(path, node) }})
+	keys = append(keys, key{"resume", func(path string, node ast.Node) { c.Resume = d.resume(path, node) }})
 	if d.root != nil {
 		d.mapping("", d.root, keys)
 	}
@@ -76,5 +78,5 @@ func (c *Config) contradictions() []Problem {
 		problems = append(problems, c.Problem("pprof",
 			"profiles are served on the admin address, and that is switched off", "write an admin address, or pprof: false"))
 	}
-	return problems
+	return append(problems, c.ingestContradictions()...)
 }

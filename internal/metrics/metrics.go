@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/reactive-gw/reactive-gw/cdc/ingest"
 	"github.com/reactive-gw/reactive-gw/fanout"
 	"github.com/reactive-gw/reactive-gw/gateway"
 	"github.com/reactive-gw/reactive-gw/wal"
@@ -19,6 +20,7 @@ type Sources struct {
 	Source  func() wal.Stats
 	Hub     func() fanout.Stats
 	Gateway func() gateway.Stats
+	Ingest  func() ingest.Stats
 	// Retained is the log that the slot holds back, in bytes, as last seen; negative while it is not known.
 	Retained func() int64
 	Version  string
@@ -47,6 +49,7 @@ type moment struct {
 	source   wal.Stats
 	hub      fanout.Stats
 	gateway  gateway.Stats
+	ingest   ingest.Stats
 	retained int64
 }
 
@@ -54,11 +57,21 @@ type collector struct {
 	sources        Sources
 	figures        []figure
 	filterFailures *prometheus.Desc
+	scopeFailures  *prometheus.Desc
+	ingestEvents   *prometheus.Desc
+	ingestErrors   *prometheus.Desc
 }
 
 func newCollector(s Sources) *collector {
-	c := &collector{sources: s, filterFailures: prometheus.NewDesc("reactive_filter_errors_total",
-		"Times that a filterRow had no answer, so that a client was not shown a row.", []string{"channel"}, nil)}
+	c := &collector{
+		sources: s,
+		filterFailures: prometheus.NewDesc("reactive_filter_errors_total",
+			"Times that a filterRow had no answer, so that a client was not shown a row.", []string{"channel"}, nil),
+		scopeFailures: prometheus.NewDesc("reactive_resolve_scopes_errors_total",
+			"Times that resolveScopes had no answer, so that the channel's views began anew.", []string{"channel"}, nil),
+		ingestEvents: prometheus.NewDesc("reactive_ingest_events_total", "Events taken beside the log.", []string{"source"}, nil),
+		ingestErrors: prometheus.NewDesc("reactive_ingest_errors_total", "Payloads beside the log that were refused.", []string{"source"}, nil),
+	}
 	add := func(kind prometheus.ValueType, name, help string, labels prometheus.Labels, read func(*moment) float64) {
 		c.figures = append(c.figures, figure{prometheus.NewDesc("reactive_"+name, help, nil, labels), kind, read})
 	}
@@ -76,6 +89,7 @@ func newCollector(s Sources) *collector {
 	})
 	counter("connections_accepted_total", "Client connections accepted.", func(m *moment) float64 { return float64(m.gateway.Accepted) })
 	counter("connections_rejected_total", "Client connections over the limit.", func(m *moment) float64 { return float64(m.gateway.Rejected) })
+	counter("ingest_gaps_total", "Times that notifications may have been missed.", func(m *moment) float64 { return float64(m.ingest.Gaps) })
 	gauge("connections", "Client connections open.", func(m *moment) float64 { return float64(m.gateway.Connections) })
 	gauge("subscriptions", "Subscriptions of all clients.", func(m *moment) float64 { return float64(m.hub.Subscriptions) })
 	gauge("queue_bytes", "Bytes waiting in clients' queues.", func(m *moment) float64 { return float64(m.hub.QueueBytes) })
@@ -83,6 +97,8 @@ func newCollector(s Sources) *collector {
 	gauge("replication_lag_seconds", "Age of the last received commit while there is log that was not delivered.", func(m *moment) float64 {
 		return m.source.Lag.Seconds()
 	})
+	gauge("transactions_in_progress", "Transactions of which the server has sent a part before their end.", func(m *moment) float64 { return float64(m.source.InProgress) })
+	gauge("spilled_bytes", "Bytes of transactions in progress on disk.", func(m *moment) float64 { return float64(m.source.Spilled) })
 	gauge("slot_retained_bytes", "Log that the slot holds back on the server; negative while not known.", func(m *moment) float64 { return float64(m.retained) })
 	gauge("live", "1 while the stream is live and past where the server was when it connected.", func(m *moment) float64 {
 		if m.source.State == wal.Live {
@@ -100,15 +116,27 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- f.desc
 	}
 	ch <- c.filterFailures
+	ch <- c.scopeFailures
+	ch <- c.ingestEvents
+	ch <- c.ingestErrors
 }
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	m := &moment{source: c.sources.Source(), hub: c.sources.Hub(), gateway: c.sources.Gateway(), retained: c.sources.Retained()}
+	m := &moment{source: c.sources.Source(), hub: c.sources.Hub(), gateway: c.sources.Gateway(), ingest: c.sources.Ingest(), retained: c.sources.Retained()}
 	for _, f := range c.figures {
 		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.read(m))
 	}
 	for channel, failures := range m.hub.FilterFailures {
 		ch <- prometheus.MustNewConstMetric(c.filterFailures, prometheus.CounterValue, float64(failures), channel)
+	}
+	for channel, failures := range m.hub.ResolverFailures {
+		ch <- prometheus.MustNewConstMetric(c.scopeFailures, prometheus.CounterValue, float64(failures), channel)
+	}
+	for source, events := range m.ingest.Events {
+		ch <- prometheus.MustNewConstMetric(c.ingestEvents, prometheus.CounterValue, float64(events), string(source))
+	}
+	for source, refused := range m.ingest.Errors {
+		ch <- prometheus.MustNewConstMetric(c.ingestErrors, prometheus.CounterValue, float64(refused), string(source))
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/reactive-gw/reactive-gw/cdc/ingest"
 	"github.com/reactive-gw/reactive-gw/fanout"
 	"github.com/reactive-gw/reactive-gw/gateway"
 	"github.com/reactive-gw/reactive-gw/internal/metrics"
@@ -56,6 +57,12 @@ reactive_events_total 6
 reactive_filter_errors_total{channel="message"} 12
 # TYPE reactive_frames_total counter
 reactive_frames_total 7
+# TYPE reactive_ingest_errors_total counter
+reactive_ingest_errors_total{source="notify"} 14
+# TYPE reactive_ingest_events_total counter
+reactive_ingest_events_total{source="hook"} 13
+# TYPE reactive_ingest_gaps_total counter
+reactive_ingest_gaps_total 15
 # TYPE reactive_live gauge
 reactive_live 1
 # TYPE reactive_queue_bytes gauge
@@ -66,22 +73,33 @@ reactive_reconnects_total 2
 reactive_replication_lag_bytes 9
 # TYPE reactive_replication_lag_seconds gauge
 reactive_replication_lag_seconds 1.5
+# TYPE reactive_resolve_scopes_errors_total counter
+reactive_resolve_scopes_errors_total{channel="message"} 13
 # TYPE reactive_slot_retained_bytes gauge
 reactive_slot_retained_bytes 10
+# TYPE reactive_spilled_bytes gauge
+reactive_spilled_bytes 15
 # TYPE reactive_subscriptions gauge
 reactive_subscriptions 11
+# TYPE reactive_transactions_in_progress gauge
+reactive_transactions_in_progress 14
 # TYPE reactive_transactions_total counter
 reactive_transactions_total 1
 `
 
 func TestNamesAndTypes(t *testing.T) {
-	source := wal.Stats{State: wal.Live, Transactions: 1, Changes: 2, Connects: 3, LagBytes: 9, Lag: 1500 * time.Millisecond}
+	source := wal.Stats{State: wal.Live, Transactions: 1, Changes: 2, Connects: 3, InProgress: 14, Spilled: 15, LagBytes: 9, Lag: 1500 * time.Millisecond}
 	handler := metrics.Handler(metrics.Sources{
 		Source: func() wal.Stats { return source },
 		Hub: func() fanout.Stats {
-			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, FilterFailures: map[string]uint64{"message": 12}}
+			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13}}
 		},
-		Gateway:  func() gateway.Stats { return gateway.Stats{Connections: 3, Accepted: 4, Rejected: 5} },
+		Gateway: func() gateway.Stats { return gateway.Stats{Connections: 3, Accepted: 4, Rejected: 5} },
+		Ingest: func() ingest.Stats {
+			return ingest.Stats{
+				Events: map[ingest.Source]uint64{ingest.Hook: 13}, Errors: map[ingest.Source]uint64{ingest.Notify: 14}, Gaps: 15,
+			}
+		},
 		Retained: func() int64 { return 10 },
 		Version:  "v1.2.3",
 	})
@@ -122,7 +140,8 @@ func TestScrapeWhileWorking(t *testing.T) {
 	}
 	edge := gateway.New(gateway.Options{Hub: hub, Log: zap.NewNop()})
 	handler := metrics.Handler(metrics.Sources{
-		Source: func() wal.Stats { return wal.Stats{} }, Hub: hub.Stats, Gateway: edge.Stats, Retained: func() int64 { return -1 },
+		Source: func() wal.Stats { return wal.Stats{} }, Hub: hub.Stats, Gateway: edge.Stats,
+		Ingest: func() ingest.Stats { return ingest.Stats{} }, Retained: func() int64 { return -1 },
 	})
 	var working sync.WaitGroup
 	for range 2 {

@@ -97,9 +97,9 @@ func (s *subscriber) ordered(w *twin) (places []int, err error) {
 		if !known {
 			return nil, fmt.Errorf("%w: %s was told of transaction %d, which is none of this batch's", duplicated, s.name, n.transaction)
 		}
-		if n.session != session || n.snapshots[journalView] != snapshots {
+		if n.session != session || n.journals != snapshots {
 			// What a new snapshot of the journal does not show comes again.
-			last, session, snapshots = -1, n.session, n.snapshots[journalView]
+			last, session, snapshots = -1, n.session, n.journals
 		}
 		if at <= last {
 			return nil, fmt.Errorf("%w: %s got transaction %d after one that committed later", disordered, s.name, n.transaction)
@@ -121,7 +121,7 @@ func (s *subscriber) compare(w *twin, at, view, place int) (compared int, err er
 		return 0, nil // its events may come later, as they are configured to
 	case n.sums[view] == w.after(v.definition, place):
 		return 1, nil
-	case s.emptied(w, at, view, place):
+	case n.silent && s.beganAnew(at, view):
 		return 0, nil
 	}
 	return 0, fmt.Errorf("%w: %s (%s), connection %d: after transaction %d, at place %d, the view of %s %s is not what the database had then; %s (complete since transaction %d, settled at place %d). The transaction:\n%s",
@@ -131,14 +131,20 @@ func (s *subscriber) compare(w *twin, at, view, place int) (compared int, err er
 func (v *held) channel() string { return v.definition.channel }
 func (v *held) scope() string   { return v.definition.scope() }
 
-// emptied tells whether the table was truncated before a boundary, and the snapshot that says so was still to come.
-func (s *subscriber) emptied(w *twin, at, view, place int) bool {
-	truncated := w.truncated[s.views[view].table]
-	if len(truncated) == 0 || truncated[0] > place {
-		return false
-	}
+// beganAnew tells whether a view had begun anew when a transaction was noted, and its snapshot, for which the client had not
+// asked, was still to come. So it is when the table was truncated, or the server connected to PostgreSQL anew. The base
+// protocol does not tell, and until then the view does not change.
+func (s *subscriber) beganAnew(at, view int) bool {
 	n := &s.notes[at]
-	return s.sessions != n.session || s.views[view].snapshots != n.snapshots[view] // or the connection has ended before it came
+	for i := at + 1; i < len(s.notes) && s.notes[i].session == n.session; i++ {
+		if s.notes[i].uninvited[view] != n.uninvited[view] {
+			return true
+		}
+		if s.notes[i].sums[view] != n.sums[view] {
+			return false
+		}
+	}
+	return s.sessions != n.session || s.views[view].uninvited != n.uninvited[view] // or the connection has ended before it came
 }
 
 // mayHave tells by its error that a token came to somebody who may not see it.

@@ -39,9 +39,6 @@ func (s *baseSession) take(frame []byte) error {
 		if v.state == asked {
 			return nil
 		}
-		if v.begun != notYet {
-			v.uninvited++
-		}
 		v.complete(s.begun.Load())
 		return v.replace(f.Rows)
 	case "change":

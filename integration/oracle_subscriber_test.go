@@ -61,8 +61,6 @@ type held struct {
 	state  subscriptionState
 	cursor string // with which it can be resumed; "" where it cannot
 	asks   int    // that are not confirmed yet
-	// uninvited counts snapshots for which the client has not asked.
-	uninvited int
 }
 
 const notYet = -1
@@ -81,8 +79,7 @@ type note struct {
 	session     int
 	sums        []uint64
 	begun       []int64
-	uninvited   []int // snapshots that had come unasked
-	journals    int   // snapshots of the journal
+	snapshots   []int // how many had come
 	silent      bool  // the protocol does not tell of views that begin anew
 }
 
@@ -357,11 +354,10 @@ func journalled(events []extendedEvent) (transactions []int64, err error) {
 
 // boundary notes the state of the views after a transaction.
 func (s *subscriber) boundary(transaction int64) {
-	n := note{transaction: transaction, session: s.sessions, sums: make([]uint64, len(s.views)), begun: make([]int64, len(s.views)), uninvited: make([]int, len(s.views)),
-		journals: s.views[journalView].snapshots}
+	n := note{transaction: transaction, session: s.sessions, sums: make([]uint64, len(s.views)), begun: make([]int64, len(s.views)), snapshots: make([]int, len(s.views))}
 	_, n.silent = s.dialect.(*baseSession)
 	for i, v := range s.views {
-		n.sums[i], n.begun[i], n.uninvited[i] = v.sum, v.begun, v.uninvited
+		n.sums[i], n.begun[i], n.snapshots[i] = v.sum, v.begun, v.snapshots
 		if v.state != active {
 			n.begun[i] = notYet
 		}

@@ -97,9 +97,9 @@ func (s *subscriber) ordered(w *twin) (places []int, err error) {
 		if !known {
 			return nil, fmt.Errorf("%w: %s was told of transaction %d, which is none of this batch's", duplicated, s.name, n.transaction)
 		}
-		if n.session != session || n.journals != snapshots {
+		if n.session != session || n.snapshots[journalView] != snapshots {
 			// What a new snapshot of the journal does not show comes again.
-			last, session, snapshots = -1, n.session, n.journals
+			last, session, snapshots = -1, n.session, n.snapshots[journalView]
 		}
 		if at <= last {
 			return nil, fmt.Errorf("%w: %s got transaction %d after one that committed later", disordered, s.name, n.transaction)
@@ -131,20 +131,20 @@ func (s *subscriber) compare(w *twin, at, view, place int) (compared int, err er
 func (v *held) channel() string { return v.definition.channel }
 func (v *held) scope() string   { return v.definition.scope() }
 
-// beganAnew tells whether a view had begun anew when a transaction was noted, and its snapshot, for which the client had not
-// asked, was still to come. So it is when the table was truncated, or the server connected to PostgreSQL anew. The base
-// protocol does not tell, and until then the view does not change.
+// beganAnew tells whether a view may have begun anew when a transaction was noted, and its snapshot was still to come: it is
+// the next that changes the view. The server does so when the table was truncated and when it had to connect to PostgreSQL
+// anew, and the base protocol does not tell.
 func (s *subscriber) beganAnew(at, view int) bool {
 	n := &s.notes[at]
 	for i := at + 1; i < len(s.notes) && s.notes[i].session == n.session; i++ {
-		if s.notes[i].uninvited[view] != n.uninvited[view] {
+		if s.notes[i].snapshots[view] != n.snapshots[view] {
 			return true
 		}
 		if s.notes[i].sums[view] != n.sums[view] {
 			return false
 		}
 	}
-	return s.sessions != n.session || s.views[view].uninvited != n.uninvited[view] // or the connection has ended before it came
+	return s.sessions != n.session || s.views[view].snapshots != n.snapshots[view] // or the connection has ended before it came
 }
 
 // mayHave tells by its error that a token came to somebody who may not see it.

@@ -233,16 +233,16 @@ func (w *twin) apply(c rowChange) error {
 }
 
 // move takes the old row out of the views that show it, and puts the new one in.
-func (w *twin) move(table string, old, new row) {
-	oldSum, newSum := old.compared().sum(), new.compared().sum()
+func (w *twin) move(table string, was, now row) {
+	oldSum, newSum := was.compared().sum(), now.compared().sum()
 	for d, s := range w.sets {
 		if d.table != table {
 			continue
 		}
-		if d.shows(old) {
+		if d.shows(was) {
 			s.sum -= oldSum
 		}
-		if d.shows(new) {
+		if d.shows(now) {
 			s.sum += newSum
 		}
 	}

@@ -163,7 +163,7 @@ type recorder struct {
 	gate   chan struct{} // while not nil: deliveries wait until it is closed
 	starts []cdc.Start
 	passed cdc.LSN
-	before cdc.LSN // passed, when the last stream began
+	before cdc.LSN  // passed, when the last stream began
 	needed *cdc.LSN // nil: nothing
 	// release lets go what hold holds. It may be called more than once.
 	release func()

@@ -25,7 +25,6 @@ import (
 const (
 	handoffBytes    = 64 << 20
 	checkpointEvery = 5 * time.Second
-	retainedEvery   = 10 * time.Second
 	pingTimeout     = 10 * time.Second
 	headerTimeout   = 10 * time.Second
 	maxHeaderBytes  = 32 << 10
@@ -58,7 +57,7 @@ type parts struct {
 	gateway  *gateway.Gateway
 	access   *access
 	pipeline *cdc.Pipeline
-	retained atomic.Int64
+	pressure atomic.Pointer[wal.Pressure]
 }
 
 // serve runs the gateway until ctx ends, which is no error, or until something fails that no retry mends. After ctx's end
@@ -132,7 +131,10 @@ func (s *server) work(ctx, late context.Context) error {
 		return err
 	}
 	defer p.access.close()
-	if err := p.access.start(ctx); err != nil {
+	switch err := p.access.start(ctx); {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
 		return fmt.Errorf("prepare authentication: %w", err)
 	}
 	s.running.Store(p)
@@ -146,7 +148,7 @@ func (s *server) work(ctx, late context.Context) error {
 	g, failed := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.pipeline.Run(streaming) })
 	g.Go(func() error { p.hub.Run(streaming); return nil })
-	g.Go(func() error { s.watchRetained(streaming, p); return nil })
+	g.Go(func() error { s.watchSlot(streaming, p); return nil })
 	g.Go(func() error {
 		<-failed.Done()
 		s.draining.Store(true)
@@ -226,7 +228,8 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 		return nil, err
 	}
 	p = &parts{access: access}
-	p.retained.Store(-1)
+	unknown := wal.UnknownPressure()
+	p.pressure.Store(&unknown)
 	p.hub, err = fanout.NewHub(fanout.Options{
 		Channels: tables.channels, QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"),
 		Snapshots: snapshots{&wal.Snapshotter{
@@ -311,25 +314,6 @@ func (s *server) serveHTTP(ctx context.Context, listener net.Listener, handler h
 	return fmt.Errorf("serve %s: %w", listener.Addr(), err)
 }
 
-// watchRetained keeps the figure of how much log the slot holds back. Asking for it on every scrape would make the
-// metrics depend on the database.
-func (s *server) watchRetained(ctx context.Context, p *parts) {
-	ticker := time.NewTicker(retainedEvery)
-	defer ticker.Stop()
-	for {
-		retained := int64(-1)
-		if slot, err := s.database.SlotFacts(ctx); err == nil && slot != nil {
-			retained = slot.Retained
-		}
-		p.retained.Store(retained)
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 func (s *server) adminHandler() http.Handler {
 	return gateway.Admin{Ready: s.ready, Status: s.status, Profiling: s.cfg.Pprof, Metrics: metrics.Handler(s.figures())}.Handler()
 }
@@ -354,7 +338,7 @@ func (s *server) figures() metrics.Sources {
 		Source:   whenRunning(s, func(p *parts) wal.Stats { return p.source.Stats() }, wal.Stats{}),
 		Hub:      whenRunning(s, func(p *parts) fanout.Stats { return p.hub.Stats() }, fanout.Stats{}),
 		Gateway:  whenRunning(s, func(p *parts) gateway.Stats { return p.gateway.Stats() }, gateway.Stats{}),
-		Retained: whenRunning(s, func(p *parts) int64 { return p.retained.Load() }, -1),
+		Pressure: whenRunning(s, func(p *parts) wal.Pressure { return *p.pressure.Load() }, wal.UnknownPressure()),
 	}
 }
 

@@ -3,6 +3,7 @@
 package metrics
 
 import (
+	"math"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,8 +20,8 @@ type Sources struct {
 	Source  func() wal.Stats
 	Hub     func() fanout.Stats
 	Gateway func() gateway.Stats
-	// Retained is the log that the slot holds back, in bytes, as last seen; negative while it is not known.
-	Retained func() int64
+	// Pressure is that of the log that the slot holds back, as last seen.
+	Pressure func() wal.Pressure
 	Version  string
 }
 
@@ -47,18 +48,27 @@ type moment struct {
 	source   wal.Stats
 	hub      fanout.Stats
 	gateway  gateway.Stats
-	retained int64
+	pressure wal.Pressure
 }
 
 type collector struct {
 	sources        Sources
 	figures        []figure
 	filterFailures *prometheus.Desc
+	resets         *prometheus.Desc
+}
+
+func flag(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func newCollector(s Sources) *collector {
 	c := &collector{sources: s, filterFailures: prometheus.NewDesc("reactive_filter_errors_total",
-		"Times that a filterRow had no answer, so that a client was not shown a row.", []string{"channel"}, nil)}
+		"Times that a filterRow had no answer, so that a client was not shown a row.", []string{"channel"}, nil),
+		resets: prometheus.NewDesc("reactive_resets_total", "Times that continuity was lost, so that clients had to start over.", []string{"reason"}, nil)}
 	add := func(kind prometheus.ValueType, name, help string, labels prometheus.Labels, read func(*moment) float64) {
 		c.figures = append(c.figures, figure{prometheus.NewDesc("reactive_"+name, help, nil, labels), kind, read})
 	}
@@ -83,13 +93,18 @@ func newCollector(s Sources) *collector {
 	gauge("replication_lag_seconds", "Age of the last received commit while there is log that was not delivered.", func(m *moment) float64 {
 		return m.source.Lag.Seconds()
 	})
-	gauge("slot_retained_bytes", "Log that the slot holds back on the server; negative while not known.", func(m *moment) float64 { return float64(m.retained) })
-	gauge("live", "1 while the stream is live and past where the server was when it connected.", func(m *moment) float64 {
-		if m.source.State == wal.Live {
-			return 1
+	gauge("slot_retained_bytes", "Log that the slot holds back on the server; negative while not known.", func(m *moment) float64 { return float64(m.pressure.Retained) })
+	gauge("slot_retained_limit_bytes", "Log beyond which the slot is lost, max_slot_wal_keep_size; negative without limit.", func(m *moment) float64 { return float64(m.pressure.Limit) })
+	gauge("slot_growth_bytes_per_second", "What the retained log gains, over the last minute.", func(m *moment) float64 { return m.pressure.Growth })
+	gauge("slot_seconds_left", "Time until the retained log has grown to its limit; infinite where it does not.", func(m *moment) float64 {
+		if m.pressure.Left < 0 {
+			return math.Inf(1)
 		}
-		return 0
+		return m.pressure.Left.Seconds()
 	})
+	gauge("slot_pressure", "1 while more than half of the limit is retained.", func(m *moment) float64 { return flag(m.pressure.High) })
+	gauge("standby", "1 while another gateway has the slot.", func(m *moment) float64 { return flag(m.source.State == wal.Standby) })
+	gauge("live", "1 while the stream is live and past where the server was when it connected.", func(m *moment) float64 { return flag(m.source.State == wal.Live) })
 	add(prometheus.GaugeValue, "build_info", "The running version.", prometheus.Labels{"version": s.Version}, func(*moment) float64 { return 1 })
 	return c
 }
@@ -100,15 +115,19 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- f.desc
 	}
 	ch <- c.filterFailures
+	ch <- c.resets
 }
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	m := &moment{source: c.sources.Source(), hub: c.sources.Hub(), gateway: c.sources.Gateway(), retained: c.sources.Retained()}
+	m := &moment{source: c.sources.Source(), hub: c.sources.Hub(), gateway: c.sources.Gateway(), pressure: c.sources.Pressure()}
 	for _, f := range c.figures {
 		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.read(m))
 	}
 	for channel, failures := range m.hub.FilterFailures {
 		ch <- prometheus.MustNewConstMetric(c.filterFailures, prometheus.CounterValue, float64(failures), channel)
+	}
+	for reason, times := range m.source.Resets {
+		ch <- prometheus.MustNewConstMetric(c.resets, prometheus.CounterValue, float64(times), string(reason))
 	}
 }

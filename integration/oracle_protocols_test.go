@@ -66,36 +66,6 @@ func (s *baseSession) take(frame []byte) error {
 	return err
 }
 
-// extendedFrame has every member that a frame of the extended protocol may have.
-type extendedFrame struct {
-	Type        string          `json:"type"`
-	Channel     string          `json:"channel"`
-	Scope       json.RawMessage `json:"scope"`
-	Code        string          `json:"code"`
-	Message     string          `json:"message"`
-	Rows        []row           `json:"rows"`
-	Epoch       string          `json:"epoch"`
-	Cursor      string          `json:"cursor"`
-	HeartbeatMs int             `json:"heartbeatMs"`
-	Resumed     bool            `json:"resumed"`
-	Reason      string          `json:"reason"`
-	CommitTime  string          `json:"commitTime"`
-	Partial     bool            `json:"partial"`
-	Changes     []struct {
-		Channel string          `json:"channel"`
-		Scope   json.RawMessage `json:"scope"`
-		Events  []extendedEvent `json:"events"`
-	} `json:"changes"`
-}
-
-// extendedEvent has every member that an event may have.
-type extendedEvent struct {
-	event
-	Before    row      `json:"before"`
-	Unchanged []string `json:"unchanged"`
-	Origin    string   `json:"origin"`
-}
-
 // extendedSession speaks the extended protocol: it resumes each view with the cursor of the last frame that named it, or of
 // the last heartbeat.
 type extendedSession struct{ *subscriber }
@@ -177,7 +147,7 @@ func (s *extendedSession) take(frame []byte) error {
 
 // transaction takes in what a commit did to the client's views.
 func (s *extendedSession) transaction(f *extendedFrame) error {
-	if f.Cursor == "" || f.CommitTime == "" {
+	if f.Cursor == "" || f.CommitTime.IsZero() {
 		return errors.New("something is missing")
 	}
 	var boundaries []int64

@@ -29,6 +29,7 @@ type Facts struct {
 	Tables          []*TableInfo
 	ProxyInBetween  bool // the backend that answers is not the one that the connection was given
 	CurrentDatabase string
+	Settings        Settings
 }
 
 // SlotFacts describes the replication slot.
@@ -137,6 +138,11 @@ func readFacts(ctx context.Context, b Backend, slot, publication string) (*Facts
 	if f.Publication, err = readPublication(ctx, b, publication, f.Version); err != nil {
 		return nil, err
 	}
+	settings, err := readSettings(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	f.Settings = *settings
 	f.Tables, err = loadTables(ctx, b)
 	return f, err
 }

@@ -32,7 +32,7 @@ func TestASnapshotHasTheRowsThatItsMomentShows(t *testing.T) {
 	}
 	taken := make(chan result, 1)
 	go func() {
-		snapshot, err := snapshotter.Snapshot(t.Context(), wal.SnapshotQuery{Table: wal.TableName{Schema: "public", Name: "orders"}, Column: "id", Value: "1", Limit: 10})
+		snapshot, err := snapshotter.Snapshot(t.Context(), wal.SnapshotQuery{Table: wal.TableName{Schema: "public", Name: "orders"}, Match: []wal.SnapshotMatch{{Column: "id"}}, Value: "1", Limit: 10})
 		taken <- result{snapshot, err}
 	}()
 	const waiting = `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like $1`

@@ -169,7 +169,7 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 	err = st.run(ctx)
 	var ended *walsenderError
 	if errors.Is(err, errUnpublished) || errors.As(err, &ended) && ended.pg.Code == pgerrcode.UndefinedObject {
-		return s.publicationGap(ctx, st, err)
+		return s.publicationGap(ctx, st, facts.Version, err)
 	}
 	return err
 }
@@ -234,10 +234,10 @@ func (s *Source) reset(ctx context.Context, st *stream, reset *Reset) error {
 // publicationGap handles a stream that ended because the slot stands at a place in the log where the publication did not
 // exist. Nothing can be read from there, ever: the slot is made anew behind the gap. Clients are told now, and once more
 // when the new slot streams: those that came in between have missed what it does not have.
-func (s *Source) publicationGap(ctx context.Context, st *stream, cause error) error {
+func (s *Source) publicationGap(ctx context.Context, st *stream, version int, cause error) error {
 	if s.server.Mode != SetupAuto {
 		return &SetupError{Findings: []Finding{{
-			Check: "publication", Level: Fail, Fix: remakeSlotSQL(s.server.Slot),
+			Check: "publication", Level: Fail, Fix: remakeSlotSQL(s.server.Slot, version),
 			Detail: fmt.Sprintf("the slot stands where the publication did not exist (%v): changes there are lost, and the slot has to be made anew", rootCause(cause)),
 		}}}
 	}

@@ -26,7 +26,6 @@ import (
 const (
 	handoffBytes    = 64 << 20
 	checkpointEvery = 5 * time.Second
-	retainedEvery   = 10 * time.Second
 	pingTimeout     = 10 * time.Second
 	headerTimeout   = 10 * time.Second
 	maxHeaderBytes  = 32 << 10
@@ -62,7 +61,7 @@ type parts struct {
 	ingest   *ingest.Ingest
 	hook     http.Handler  // takes events by POST; nil where none come so
 	listener *wal.Listener // nil where nothing listens
-	retained atomic.Int64
+	pressure atomic.Pointer[wal.Pressure]
 }
 
 // serve runs the gateway until ctx ends, which is no error, or until something fails that no retry mends. After ctx's end
@@ -136,7 +135,10 @@ func (s *server) work(ctx, late context.Context) error {
 		return err
 	}
 	defer p.access.close()
-	if err := p.access.start(ctx); err != nil {
+	switch err := p.access.start(ctx); {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
 		return fmt.Errorf("prepare authentication: %w", err)
 	}
 	s.running.Store(p)
@@ -150,7 +152,7 @@ func (s *server) work(ctx, late context.Context) error {
 	g, failed := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.pipeline.Run(streaming) })
 	g.Go(func() error { p.hub.Run(streaming); return nil })
-	g.Go(func() error { s.watchRetained(streaming, p); return nil })
+	g.Go(func() error { s.watchSlot(streaming, p); return nil })
 	if p.listener != nil {
 		g.Go(func() error { p.listener.Run(streaming); return nil })
 	}
@@ -238,7 +240,8 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 		return nil, err
 	}
 	p = &parts{access: access}
-	p.retained.Store(-1)
+	unknown := wal.UnknownPressure()
+	p.pressure.Store(&unknown)
 	p.hub, err = fanout.NewHub(fanout.Options{
 		Channels: tables.allChannels(), QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"), Resume: fanout.ResumeOptions(s.cfg.Resume), Nudge: s.database.Nudge,
 		Snapshots: snapshots{&wal.Snapshotter{
@@ -338,25 +341,6 @@ func (s *server) serveHTTP(ctx context.Context, listener net.Listener, handler h
 	return fmt.Errorf("serve %s: %w", listener.Addr(), err)
 }
 
-// watchRetained keeps the figure of how much log the slot holds back. Asking for it on every scrape would make the
-// metrics depend on the database.
-func (s *server) watchRetained(ctx context.Context, p *parts) {
-	ticker := time.NewTicker(retainedEvery)
-	defer ticker.Stop()
-	for {
-		retained := int64(-1)
-		if slot, err := s.database.SlotFacts(ctx); err == nil && slot != nil {
-			retained = slot.Retained
-		}
-		p.retained.Store(retained)
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 func (s *server) adminHandler() http.Handler {
 	return gateway.Admin{Ready: s.ready, Status: s.status, Profiling: s.cfg.Pprof, Metrics: metrics.Handler(s.figures())}.Handler()
 }
@@ -382,7 +366,7 @@ func (s *server) figures() metrics.Sources {
 		Hub:      whenRunning(s, func(p *parts) fanout.Stats { return p.hub.Stats() }, fanout.Stats{}),
 		Gateway:  whenRunning(s, func(p *parts) gateway.Stats { return p.gateway.Stats() }, gateway.Stats{}),
 		Ingest:   whenRunning(s, func(p *parts) ingest.Stats { return p.ingest.Stats() }, ingest.Stats{}),
-		Retained: whenRunning(s, func(p *parts) int64 { return p.retained.Load() }, -1),
+		Pressure: whenRunning(s, func(p *parts) wal.Pressure { return *p.pressure.Load() }, wal.UnknownPressure()),
 	}
 }
 

@@ -16,6 +16,8 @@ type Client struct {
 	// The rest belongs to the hub's lock.
 	subs     map[*topic]*subscription
 	answers  answers
+	asked    asked
+	held     int  // bytes of the frames that are kept for its subscriptions on hold
 	touched  bool // has frames of the transaction at hand
 	detached bool
 }
@@ -42,20 +44,22 @@ func (c *Client) Subscribe(channel string, scope protocol.Scope) error {
 	if old != nil {
 		h.release(old.group) // no later frame holds what it has gathered
 	}
-	if !h.push(c, protocol.AppendSubscribed(nil, ch.Name, scope.Raw)) {
-		return nil // it has to go, and while it lingers its subscriptions must not gather
-	}
-	if old != nil {
-		if old.group.echo == string(scope.Raw) {
-			h.begin(old)
-			return nil
+	s, frame := old, protocol.AppendSubscribed(nil, ch.Name, scope.Raw)
+	if old == nil || old.group.echo != string(scope.Raw) {
+		if old != nil {
+			h.drop(old)
 		}
-		h.drop(old)
+		s = ch.topic(index, value).group(scope.Raw).add(c)
+		c.subs[s.group.topic] = s
+		h.subscriptions++
+		if c.outdated(ch) {
+			h.holdBack(s, Concern{})
+		}
 	}
-	t := ch.topic(index, value)
-	s := t.group(scope.Raw).add(c)
-	c.subs[t] = s
-	h.subscriptions++
+	if !h.put(s, frame) {
+		h.drop(s) // the client has to go, and while it lingers its subscriptions must not gather
+		return nil
+	}
 	h.begin(s)
 	return nil
 }

@@ -3,6 +3,7 @@ package fanout
 import (
 	"container/list"
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -21,6 +22,8 @@ type Hub struct {
 	snapshots  Snapshots
 	wake       chan struct{} // tells Run that a reading is wanted
 	batchWake  chan struct{} // tells Run that there is a batch
+	visible    func(context.Context) (cdc.Visibility, error)
+	holdWake   chan struct{} // tells Run that a subscription is on hold
 
 	mu       sync.Mutex
 	registry *registry
@@ -37,6 +40,9 @@ type Hub struct {
 
 	batches  []*group  // that have one, or had
 	batchDue time.Time // when sendBatches looks again; zero while there is none
+
+	held    map[*subscription]struct{} // the subscriptions on hold
+	revoked uint64
 
 	judged        uint64 // changes that a filter was asked about
 	subscriptions int
@@ -57,26 +63,33 @@ type Options struct {
 	QueueBytes int
 	// Snapshots reads the snapshots of channels that have them; nil where none has.
 	Snapshots Snapshots
-	Log       *zap.Logger
+	// Visible says which transactions a query shows that begins now; nil where no channel has a Guard. It is called from one
+	// goroutine.
+	Visible func(ctx context.Context) (cdc.Visibility, error)
+	Log     *zap.Logger
 }
 
 // maxUnseen bounds the transactions that are kept until they are visible, in bytes.
 const maxUnseen = 64 << 20
 
-// NewHub makes a hub. Where channels have snapshots or batches, Run has to run.
+// NewHub makes a hub. Where channels have snapshots, batches or guards, Run has to run.
 func NewHub(o Options) (*Hub, error) {
 	registry, err := newRegistry(o.Channels, o.Log)
 	if err != nil {
 		return nil, err
 	}
+	if o.Visible == nil && len(registry.guarded) > 0 {
+		return nil, errors.New("a channel has a guard, and nobody says which transactions are visible")
+	}
 	return &Hub{
 		log: o.Log, queueBytes: o.QueueBytes, snapshots: o.Snapshots, wake: make(chan struct{}, 1), batchWake: make(chan struct{}, 1), registry: registry,
 		clients: map[*Client]struct{}{}, shapes: map[uint32]shape{},
 		readings: map[*topic]*reading{}, running: map[*reading]struct{}{}, unseen: unseen{limit: maxUnseen},
+		visible: o.Visible, holdWake: make(chan struct{}, 1), held: map[*subscription]struct{}{},
 	}, nil
 }
 
-// Run does what takes its time: it reads snapshots and sends batches. It returns when ctx has ended and nothing of it runs
+// Run does what takes its time: it reads snapshots, sends batches and asks about subscriptions on hold. It returns when ctx has ended and nothing of it runs
 // any more.
 func (h *Hub) Run(ctx context.Context) {
 	var running sync.WaitGroup
@@ -84,6 +97,9 @@ func (h *Hub) Run(ctx context.Context) {
 	if h.snapshots != nil {
 		running.Go(func() { h.readSnapshots(ctx) })
 		running.Go(func() { h.watchVisibility(ctx) })
+	}
+	if len(h.registry.guarded) > 0 {
+		running.Go(func() { h.settleHolds(ctx) })
 	}
 	running.Wait()
 }
@@ -103,6 +119,7 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
+	h.holdConcerned(tx)
 	keep, matters := unseenTransaction{tx: tx}, false
 	cut := func(ch *channel) {
 		keep.cuts = append(keep.cuts, ch)
@@ -173,6 +190,7 @@ func (h *Hub) begin(s *subscription) {
 // drop ends a subscription.
 func (h *Hub) drop(s *subscription) {
 	delete(s.client.subs, s.group.topic)
+	h.letGo(s)
 	if s.waits() {
 		h.leave(s)
 	}
@@ -191,6 +209,11 @@ func (h *Hub) Reset(reason cdc.ResetReason) {
 		return
 	}
 	h.unseen.clear()
+	for _, ch := range h.registry.guarded { // rights may have been taken away in the gap
+		ch.guard.revision++
+		ch.guard.Forget()
+		h.hold(ch, Concern{})
+	}
 	for _, r := range h.readings {
 		r.stale = true
 	}
@@ -253,7 +276,7 @@ func (h *Hub) bindingsThen(t *cdc.Table) []*binding {
 		return now.bindings
 	}
 	var bindings []*binding
-	for _, ch := range h.registry.byTable[tableKey{t.Schema, t.Name}] {
+	for _, ch := range h.registry.byTable[TableName{t.Schema, t.Name}] {
 		if b, ok := ch.bind(t); ok {
 			bindings = append(bindings, b)
 		}
@@ -269,7 +292,7 @@ func (h *Hub) bindings(t *cdc.Table) (bindings []*binding, replaced []*channel) 
 	if ok && known.table == t {
 		return known.bindings, nil
 	}
-	for _, ch := range h.registry.byTable[tableKey{t.Schema, t.Name}] {
+	for _, ch := range h.registry.byTable[TableName{t.Schema, t.Name}] {
 		b, ok := ch.bind(t)
 		if !ok {
 			h.log.Error("the table was altered so that the channel no longer fits it: mend the configuration and restart",
@@ -309,7 +332,9 @@ type Stats struct {
 	Subscriptions int
 	Events        uint64 // made of changes since the start; each went to at least one subscription
 	Frames        uint64 // with changes, put into queues since the start
-	QueueBytes    int    // waiting in all queues; a frame that is shared counts once for each
+	QueueBytes    int    // waiting in all queues and on hold; a frame that is shared counts once for each
+	OnHold        int    // subscriptions that wait for whether their client still has the right to them
+	Revoked       uint64 // subscriptions whose client had lost it, since the start
 	// FilterFailures counts, by channel, how often a filter had no answer for a row and a client, so that the row was not
 	// shown. Channels without a filter are not in it.
 	FilterFailures map[string]uint64
@@ -324,7 +349,7 @@ func (h *Hub) Stats() Stats {
 	defer h.mu.Unlock()
 	s := Stats{
 		Clients: len(h.clients), Subscriptions: h.subscriptions, Events: h.events, Frames: h.frames,
-		FilterFailures: map[string]uint64{}, ResolverFailures: map[string]uint64{},
+		OnHold: len(h.held), Revoked: h.revoked, FilterFailures: map[string]uint64{}, ResolverFailures: map[string]uint64{},
 	}
 	for name, ch := range h.registry.byName {
 		if ch.filter != nil {
@@ -335,7 +360,7 @@ func (h *Hub) Stats() Stats {
 		}
 	}
 	for c := range h.clients {
-		s.QueueBytes += c.queue.size()
+		s.QueueBytes += c.queue.size() + c.held
 	}
 	return s
 }

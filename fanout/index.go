@@ -12,6 +12,7 @@ type channel struct {
 	filter *filter // nil where every client sees every row
 	// resolver is nil where every scope is a column of the table.
 	resolver *resolver
+	guard    *guard // nil where nobody loses a right
 	// table is the OID of the table that the channel's views are of, 0 while that is not known.
 	table uint32
 	// broken: the table was altered so that bind refuses it, and no change can be routed any more.
@@ -53,6 +54,7 @@ type subscription struct {
 	seen   *seen // nil where there was no snapshot, or the stream has passed it
 	// again: what it waits for is a snapshot that the client has not asked for.
 	again bool
+	hold  *hold // nil unless it is on hold
 }
 
 const awaiting = -1

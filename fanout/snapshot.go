@@ -241,7 +241,7 @@ func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot, rows *shownRows) {
 			frame = protocol.AppendSnapshot(nil, r.topic.channel.Name, []byte(to.echo), rows.seenBy(to))
 			frames[to] = frame
 		}
-		h.push(s.client, frame)
+		h.put(s, frame)
 		h.release(s.group)
 		s.activate(&seen{visibility: &visibility, upto: snapshot.Upto})
 		if !h.catchUp(s, &visibility) {

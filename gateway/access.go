@@ -3,13 +3,11 @@ package gateway
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/reactive-gw/reactive-gw/auth"
-	"github.com/reactive-gw/reactive-gw/fanout"
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
 
@@ -24,7 +22,7 @@ func (g *Gateway) authenticate(r *http.Request) (*auth.Principal, error) {
 // authorize says whether the session's client may subscribe. The error is a *protocol.Error. What does not exist is told
 // as such before anybody is asked: an authorizer never sees a value that its column cannot have.
 func (s *session) authorize(ctx context.Context, m protocol.Message) error {
-	value, err := s.gateway.options.Hub.ScopeOf(m.Channel, m.Scope)
+	value, err := s.client.Ask(m.Channel, m.Scope)
 	if err != nil {
 		return err
 	}
@@ -32,25 +30,12 @@ func (s *session) authorize(ctx context.Context, m protocol.Message) error {
 	if authorizer == nil {
 		return nil
 	}
-	subscription := auth.Subscription{Channel: m.Channel, Scope: auth.Scope{Column: value.Column, Value: typed(value)}}
+	subscription := auth.Subscription{Channel: m.Channel, Scope: auth.Scope{Column: value.Column, Value: value.Native()}}
 	if err := authorizer.Authorize(ctx, s.principal, subscription); err != nil {
 		s.gateway.options.Log.Debug("not authorized", zap.String("channel", m.Channel), zap.Error(err))
 		return &protocol.Error{Code: protocol.CodeForbidden, Detail: "the client may not subscribe to this scope"}
 	}
 	return nil
-}
-
-// typed gives a scope's value the type that its column has in expressions.
-func typed(v fanout.ScopeValue) any {
-	switch v.Type {
-	case fanout.Int2, fanout.Int4, fanout.Int8:
-		if n, err := strconv.ParseInt(v.Text, 10, 64); err == nil {
-			return n
-		}
-	case fanout.Bool:
-		return v.Text == "t"
-	}
-	return v.Text
 }
 
 // expire closes the connection when the principal's credentials do. The timer has to be stopped.

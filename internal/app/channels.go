@@ -80,13 +80,18 @@ func (s *served) add(ch fanout.Channel, t *wal.TableInfo) {
 	for _, input := range slices.Concat(ch.FilterColumns, ch.ResolverColumns) {
 		columns = append(columns, input.Column)
 	}
-	for i := range s.wanted {
-		if s.wanted[i].TableName == t.TableName {
-			s.wanted[i].Scopes = append(s.wanted[i].Scopes, columns...)
-			return
-		}
+	s.want(t, columns...).Watched = false
+}
+
+// want adds a table, whose rows nobody is sent, to what is captured.
+func (s *served) want(t *wal.TableInfo, columns ...string) *wal.WantedTable {
+	i := slices.IndexFunc(s.wanted, func(w wal.WantedTable) bool { return w.TableName == t.TableName })
+	if i < 0 {
+		i = len(s.wanted)
+		s.wanted = append(s.wanted, wal.WantedTable{TableInfo: t, Watched: true})
 	}
-	s.wanted = append(s.wanted, wal.WantedTable{TableInfo: t, Scopes: columns})
+	s.wanted[i].Scopes = append(s.wanted[i].Scopes, columns...)
+	return &s.wanted[i]
 }
 
 // defaultScopes are the foreign-key and primary-key columns whose types can be scopes.
@@ -139,10 +144,8 @@ func (r *resolver) problem(path, fix, format string, args ...any) {
 
 func (r *resolver) entry(i int) {
 	entry, path := r.cfg.Reactive[i], fmt.Sprintf("reactive[%d]", i)
-	at := slices.IndexFunc(r.facts.Tables, func(t *wal.TableInfo) bool {
-		return t.Schema == entry.Table.Schema && t.Name == entry.Table.Name
-	})
-	if at < 0 {
+	t := r.facts.Table(wal.TableName(entry.Table))
+	if t == nil {
 		var names []string
 		for _, t := range r.facts.Tables {
 			names = append(names, t.String())
@@ -150,7 +153,6 @@ func (r *resolver) entry(i int) {
 		r.problem(path+".table", insteadOf(entry.Table.Schema+"."+entry.Table.Name, names), "there is no table %s", entry.Table)
 		return
 	}
-	t := r.facts.Tables[at]
 	sources := r.scopeSources(entry, t, path)
 	scopes := r.scopes(entry, t, path, sources)
 	for j, name := range entry.Columns.Exclude {
@@ -171,6 +173,13 @@ func (r *resolver) entry(i int) {
 		r.snapshotBy(entry, sources, scopes, path)
 	}
 	r.served.add(ch, t)
+	if entry.Authorize != nil && entry.Authorize.Member != nil {
+		m := entry.Authorize.Member
+		// One that is no table, or lacks the columns, the authorizer's own check refuses.
+		if members := r.facts.Table(wal.TableName(m.Table)); members != nil && members.Column(m.Scope) != nil && members.Column(m.User) != nil {
+			r.served.want(members, m.Scope, m.User)
+		}
+	}
 }
 
 // filter is nil where every client sees every row.

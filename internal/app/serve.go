@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -207,11 +208,6 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 		return nil, err
 	}
 	want := wal.Wanted{Slot: s.cfg.Slot, Publication: s.cfg.Publication, Tables: tables.wanted}
-	for _, f := range facts.Findings(want) {
-		if f.Level == wal.Warn {
-			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
-		}
-	}
 	// Before the database is changed, for it finds out what is wrong with the configuration.
 	access, err := newAccess(ctx, s.cfg, s.accessPool, s.log.Named("auth"))
 	if err != nil {
@@ -222,6 +218,15 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 			access.close()
 		}
 	}()
+	unguarded, err := access.guards(ctx, s.accessPool, facts, tables, s.cfg.Publication)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range slices.Concat(facts.Findings(want), unguarded) {
+		if f.Level == wal.Warn {
+			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
+		}
+	}
 	if err := setUp(ctx, s.database, facts, want, s.log); err != nil {
 		return nil, err
 	}
@@ -232,6 +237,7 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 		Snapshots: snapshots{&wal.Snapshotter{
 			Pool: s.snapshotPool, Publication: s.cfg.Publication, Version: facts.Version, Types: tables.types, MaxBytes: s.cfg.QueueBytes / 2,
 		}, tables.matches},
+		Visible: (&wal.Snapshotter{Pool: s.accessPool}).Visibility,
 	})
 	if err != nil {
 		return nil, err

@@ -68,10 +68,14 @@ reactive_replication_lag_bytes 9
 reactive_replication_lag_seconds 1.5
 # TYPE reactive_resolve_scopes_errors_total counter
 reactive_resolve_scopes_errors_total{channel="message"} 13
+# TYPE reactive_revoked_total counter
+reactive_revoked_total 15
 # TYPE reactive_slot_retained_bytes gauge
 reactive_slot_retained_bytes 10
 # TYPE reactive_subscriptions gauge
 reactive_subscriptions 11
+# TYPE reactive_subscriptions_on_hold gauge
+reactive_subscriptions_on_hold 14
 # TYPE reactive_transactions_total counter
 reactive_transactions_total 1
 `
@@ -81,7 +85,7 @@ func TestNamesAndTypes(t *testing.T) {
 	handler := metrics.Handler(metrics.Sources{
 		Source: func() wal.Stats { return source },
 		Hub: func() fanout.Stats {
-			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13}}
+			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, OnHold: 14, Revoked: 15, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13}}
 		},
 		Gateway:  func() gateway.Stats { return gateway.Stats{Connections: 3, Accepted: 4, Rejected: 5} },
 		Retained: func() int64 { return 10 },

@@ -3,6 +3,7 @@ package wal
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,6 +31,15 @@ type Facts struct {
 	ProxyInBetween  bool // the backend that answers is not the one that the connection was given
 	CurrentDatabase string
 	Settings        Settings
+}
+
+// Table returns the table of a name, or nil.
+func (f *Facts) Table(name TableName) *TableInfo {
+	i := slices.IndexFunc(f.Tables, func(t *TableInfo) bool { return t.TableName == name })
+	if i < 0 {
+		return nil
+	}
+	return f.Tables[i]
 }
 
 // SlotFacts describes the replication slot.

@@ -37,10 +37,13 @@ type Wanted struct {
 	NoTables bool
 }
 
-// WantedTable is a table with the columns whose old values have to be known: those that scopes and filters look at.
+// WantedTable is a table with the columns whose old values have to be known: those that scopes, filters and authorizers
+// look at.
 type WantedTable struct {
 	*TableInfo
 	Scopes []string
+	// Watched: its changes matter to an authorizer, and no client is sent its rows. It needs no primary key.
+	Watched bool
 }
 
 const (
@@ -178,7 +181,7 @@ func (j *judge) publishes(t WantedTable) bool {
 
 func (j *judge) table(t WantedTable) {
 	check := "table " + t.String()
-	if len(t.PrimaryKey) == 0 {
+	if len(t.PrimaryKey) == 0 && !t.Watched {
 		j.add(check, Fail, fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY (...);", t.Quoted()), "has no primary key, so clients could not tell its rows apart")
 		return
 	}
@@ -217,11 +220,11 @@ func (j *judge) identity(t WantedTable, check string, needed []string) {
 			continue
 		case forbids != "" && !l.Covers(needed):
 			j.add(check, Fail, allow+", or give it a unique index over "+strings.Join(needed, ", ")+" as REPLICA IDENTITY",
-				"the before images of %s leave out columns that scopes or filterRow look at, and REPLICA IDENTITY FULL is not possible: %s", l.TableName, forbids)
+				"the before images of %s leave out columns that scopes, filterRow or authorize look at, and REPLICA IDENTITY FULL is not possible: %s", l.TableName, forbids)
 		case forbids != "":
 			j.add(check, Warn, allow, "the before images of %s hold only its identity: an update lists every other column as changed", l.TableName)
 		case !l.Covers(needed):
-			j.add(check, Mendable, sql, "the before images of %s leave out columns that scopes or filterRow look at: a row that moves or is deleted would stay on the clients", l.TableName)
+			j.add(check, Mendable, sql, "the before images of %s leave out columns that scopes, filterRow or authorize look at: a row that moves or is deleted would stay on the clients", l.TableName)
 		case l.Identity == 'd':
 			j.add(check, Mendable, sql, "the before images of %s hold only the key: which columns an update changed would not be known", l.TableName)
 		case t.Partitioned:
@@ -303,7 +306,10 @@ func remakeSlotSQL(name string, version int) string {
 	return dropSlotSQL(name) + " " + createSlotSQL(name, version)
 }
 
-func quote(identifier string) string { return pgx.Identifier{identifier}.Sanitize() }
+// Quote gives an identifier for SQL.
+func Quote(identifier string) string { return pgx.Identifier{identifier}.Sanitize() }
+
+func quote(identifier string) string { return Quote(identifier) }
 
 // literal quotes a string constant. Slot names have no backslash, which the configuration has checked.
 func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

@@ -17,21 +17,37 @@ import (
 type access struct {
 	authenticator auth.Authenticator // nil: nobody is asked
 	authorizers   map[string]auth.Authorizer
-	start         func(context.Context) error
-	closers       []func()
+	// scopeColumns are, by channel, the scope columns that $scope of an authorizer's query stands for.
+	scopeColumns map[string]string
+	start        func(context.Context) error
+	closers      []func()
 }
 
 // newAccess makes what the configuration wants. What cannot be made is a *config.Error with the place in the file.
 func newAccess(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, log *zap.Logger) (*access, error) {
-	a := &access{authorizers: map[string]auth.Authorizer{}, start: func(context.Context) error { return nil }}
+	a := &access{start: func(context.Context) error { return nil }}
 	var problems []config.Problem
-	fail := func(path string, err error, fix string) {
-		problems = append(problems, cfg.Problem(path, err.Error(), fix))
-	}
 	if cfg.Authenticate != nil {
 		if err := a.authenticate(cfg.Authenticate, log); err != nil {
-			fail("authenticate", err, authenticateFix(cfg.Authenticate))
+			problems = append(problems, cfg.Problem("authenticate", err.Error(), authenticateFix(cfg.Authenticate)))
 		}
+	}
+	more, err := a.authorize(ctx, cfg, pool)
+	if err == nil {
+		err = config.NewError(append(problems, more...)...)
+	}
+	if err != nil {
+		a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// authorize makes the authorizers and tries those that can be tried.
+func (a *access) authorize(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool) (problems []config.Problem, err error) {
+	a.authorizers, a.scopeColumns = map[string]auth.Authorizer{}, map[string]string{}
+	fail := func(path string, err error, fix string) {
+		problems = append(problems, cfg.Problem(path, err.Error(), fix))
 	}
 	for i, entry := range cfg.Reactive {
 		if entry.Authorize == nil {
@@ -46,7 +62,6 @@ func newAccess(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, log 
 			switch err := c.Check(ctx); {
 			case err == nil:
 			case wal.Temporary(err):
-				a.close()
 				return nil, err
 			default:
 				fail(fmt.Sprintf("reactive[%d].authorize", i), err, authorizeFix(entry.Authorize))
@@ -54,11 +69,7 @@ func newAccess(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, log 
 		}
 		a.authorizers[entry.Channel] = authorizer
 	}
-	if err := config.NewError(problems...); err != nil {
-		a.close()
-		return nil, err
-	}
-	return a, nil
+	return problems, nil
 }
 
 // authenticateFix says what to write instead.
@@ -175,6 +186,7 @@ func (a *access) authorizer(entry config.Reactive, pool *pgxpool.Pool) (auth.Aut
 	if len(entry.Scopes) == 1 {
 		column = entry.Scopes[0]
 	}
+	a.scopeColumns[entry.Channel] = column
 	switch {
 	case c.CEL != "":
 		return auth.NewCEL(c.CEL)

@@ -34,7 +34,21 @@ func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	findings := facts.Findings(tables.want(cfg))
+	findings := facts.Findings(tables.wants(cfg))
+	access := &access{}
+	defer access.close()
+	problems, err := access.authorize(ctx, cfg, pool)
+	if err == nil {
+		err = config.NewError(problems...)
+	}
+	if err != nil {
+		return err
+	}
+	unguarded, err := access.guards(ctx, pool, facts, tables, cfg.Publication)
+	if err != nil {
+		return err
+	}
+	findings = append(findings, unguarded...)
 	schema, err := migrationFinding(ctx, database, facts.Role)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -215,15 +216,10 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	want := tables.want(s.cfg)
-	for _, f := range facts.Findings(want) {
-		if f.Level == wal.Warn {
-			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
-		}
-	}
+	want := tables.wants(s.cfg)
 	spill := cdc.Spill{Bytes: s.cfg.SpillBytes, Dir: s.cfg.SpillDir}
 	if err := spill.Check(); err != nil {
-		return nil, config.NewError(s.cfg.Problem("spillDir", err.Error(), "mend it there"))
+		return nil, config.NewError(s.cfg.Problem("spillDir", err.Error(), "name a directory that exists and that the gateway's user may write"))
 	}
 	// Before the database is changed, for it finds out what is wrong with the configuration.
 	access, err := newAccess(ctx, s.cfg, s.accessPool, s.log.Named("auth"))
@@ -239,6 +235,15 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
+	unguarded, err := access.guards(ctx, s.accessPool, facts, tables, s.cfg.Publication)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range slices.Concat(facts.Findings(want), unguarded) {
+		if f.Level == wal.Warn {
+			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
+		}
+	}
 	p = &parts{access: access}
 	unknown := wal.UnknownPressure()
 	p.pressure.Store(&unknown)
@@ -247,6 +252,7 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 		Snapshots: snapshots{&wal.Snapshotter{
 			Pool: s.snapshotPool, Publication: s.cfg.Publication, Version: facts.Version, Types: tables.types, MaxBytes: s.cfg.QueueBytes / 2,
 		}, tables.matches, tables.unpublished()},
+		Visible: (&wal.Snapshotter{Pool: s.accessPool}).Visibility,
 	})
 	if err != nil {
 		return nil, err

@@ -102,6 +102,10 @@ func newCollector(s Sources) *collector {
 	counter("ingest_gaps_total", "Times that notifications may have been missed.", func(m *moment) float64 { return float64(m.ingest.Gaps) })
 	gauge("connections", "Client connections open.", func(m *moment) float64 { return float64(m.gateway.Connections) })
 	gauge("subscriptions", "Subscriptions of all clients.", func(m *moment) float64 { return float64(m.hub.Subscriptions) })
+	gauge("subscriptions_on_hold", "Subscriptions that wait for whether their client still has the right to them.", func(m *moment) float64 {
+		return float64(m.hub.OnHold)
+	})
+	counter("revoked_total", "Subscriptions that ended because their client had lost the right to them.", func(m *moment) float64 { return float64(m.hub.Revoked) })
 	gauge("queue_bytes", "Bytes waiting in clients' queues.", func(m *moment) float64 { return float64(m.hub.QueueBytes) })
 	gauge("replication_lag_bytes", "Log between the end of the server's and what was delivered.", func(m *moment) float64 { return float64(m.source.LagBytes) })
 	gauge("replication_lag_seconds", "Age of the last received commit while there is log that was not delivered.", func(m *moment) float64 {

@@ -78,6 +78,8 @@ reactive_replication_lag_seconds 1.5
 reactive_resets_total{reason="slot_lost"} 15
 # TYPE reactive_resolve_scopes_errors_total counter
 reactive_resolve_scopes_errors_total{channel="message"} 13
+# TYPE reactive_revoked_total counter
+reactive_revoked_total 15
 # TYPE reactive_slot_growth_bytes_per_second gauge
 reactive_slot_growth_bytes_per_second 14
 # TYPE reactive_slot_pressure gauge
@@ -94,6 +96,8 @@ reactive_spilled_bytes 15
 reactive_standby 0
 # TYPE reactive_subscriptions gauge
 reactive_subscriptions 11
+# TYPE reactive_subscriptions_on_hold gauge
+reactive_subscriptions_on_hold 14
 # TYPE reactive_transactions_in_progress gauge
 reactive_transactions_in_progress 14
 # TYPE reactive_transactions_total counter
@@ -106,7 +110,7 @@ func TestNamesAndTypes(t *testing.T) {
 	handler := metrics.Handler(metrics.Sources{
 		Source: func() wal.Stats { return source },
 		Hub: func() fanout.Stats {
-			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13}}
+			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, OnHold: 14, Revoked: 15, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13}}
 		},
 		Gateway: func() gateway.Stats { return gateway.Stats{Connections: 3, Accepted: 4, Rejected: 5} },
 		Ingest: func() ingest.Stats {

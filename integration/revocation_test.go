@@ -2,7 +2,6 @@ package integration_test
 
 import (
 	"encoding/json"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"

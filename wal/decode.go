@@ -192,7 +192,8 @@ func (d *Decoder) Decode(message []byte, h Handler) error {
 	if err := r.finish(kind); err != nil {
 		return err
 	}
-	if d.inBlock && attributed(kind) {
+	// A message comes under the transaction's own identifier whoever said it: see collector.within.
+	if d.inBlock && attributed(kind) && kind != 'M' {
 		if err := h.Within(xid); err != nil {
 			return err
 		}

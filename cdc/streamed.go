@@ -44,6 +44,17 @@ func (a *Assembler) Within(xid uint32) error {
 	return nil
 }
 
+// WithinAtLeast is Within for a change of which it is only known that it was made when the subtransaction had its identifier
+// already. It may be taken for one of any subtransaction that had begun by then and has not ended apart, and the latest that
+// is known keeps the changes in the order that an abort relies on.
+func (a *Assembler) WithinAtLeast(xid uint32) error {
+	if a.open == nil || !a.open.streamed {
+		return fmt.Errorf("change of transaction %d: %w", xid, ErrNoTransaction)
+	}
+	a.open.now = max(a.open.now, xid-a.open.tx.XID)
+	return nil
+}
+
 // Subtransaction is what Within was called with last, counted from the identifier of the transaction whose block is open: it
 // is greater for those that began later, also where identifiers have wrapped around.
 func (a *Assembler) Subtransaction() uint32 { return a.open.now }

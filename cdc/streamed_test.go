@@ -298,3 +298,26 @@ func TestOriginOfARolledBackSubtransactionIsForgotten(t *testing.T) {
 		t.Errorf("outside: error %v", err)
 	}
 }
+
+// A change that is only known to be no older than a subtransaction shares the fate of what was there before it, and never
+// keeps that from being taken back.
+func TestChangesOfAnUncertainSubtransaction(t *testing.T) {
+	var a Assembler
+	add := func(body string) error { return a.Add(Insert, message(), nil, row(t, "1", body, nil)) }
+	err := errors.Join(a.StreamStart(5, true), a.Within(5), add("kept"), a.Within(7), add("gone"),
+		a.WithinAtLeast(5), add("gone with it"), a.WithinAtLeast(8), add("gone of a later one"), a.Within(7), add("gone at last"), a.StreamStop(),
+		a.StreamAbort(5, 7),
+		a.StreamStart(5, false), a.WithinAtLeast(5), add("kept of the first"), a.WithinAtLeast(9), add("gone alone"), a.StreamStop(),
+		a.StreamAbort(5, 9))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := a.StreamCommit(5, 1, 2, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectBodies(t, tx, []string{"kept", "kept of the first"})
+	if err := a.WithinAtLeast(5); !errors.Is(err, ErrNoTransaction) {
+		t.Errorf("outside: error %v", err)
+	}
+}

@@ -24,12 +24,13 @@ func NewHandoff(limit int) *Handoff {
 	return &Handoff{limit: limit, filled: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
-// Put adds d, or returns false when there is no room: wait for Room and try again.
+// Put adds d, or returns false when there is no room for its transaction: wait for Room and try again. What is no
+// transaction always fits.
 func (h *Handoff) Put(d Delivery) bool {
 	size := d.size()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.bytes > 0 && h.bytes+size > h.limit {
+	if d.Transaction != nil && h.bytes > 0 && h.bytes+size > h.limit {
 		return false
 	}
 	h.items = append(h.items, d)

@@ -10,7 +10,8 @@ import (
 // Transaction is one committed transaction: where and when it committed, and its changes in the order in which they
 // were made. It is immutable and may be read from any goroutine.
 type Transaction struct {
-	// XID is the top-level transaction's identifier, the low 32 bits of it.
+	// XID is the top-level transaction's identifier, the low 32 bits of it; 0, which PostgreSQL gives to none, where the
+	// changes did not come from the log: see Ingested.
 	XID uint32
 	// Commit is the position of the commit record: what a transaction that is sent again is recognised by.
 	Commit LSN
@@ -18,7 +19,8 @@ type Transaction struct {
 	End LSN
 	// Time is the commit's time on the server's clock.
 	Time time.Time
-	// Origin is who made the changes, where the transaction says so; at most 256 bytes.
+	// Origin is what the transaction said of where it comes from, at most MaxOrigin bytes of UTF-8; empty where it said
+	// nothing. A client that wrote it itself may know it by that.
 	Origin string
 
 	tables   []*Table
@@ -34,6 +36,24 @@ type segment struct {
 	at     int64
 	size   int
 }
+
+// MaxOrigin bounds Transaction.Origin, in bytes.
+const MaxOrigin = 256
+
+// Ingested tells whether the changes were told to the gateway beside the log. Such a transaction has no identifier and no
+// position: no snapshot can say whether it shows it, and no log can bring it again.
+func (t *Transaction) Ingested() bool { return t.XID == 0 }
+
+// IngestPosition is the place of an ingested transaction among all that reach clients.
+type IngestPosition struct {
+	// After is the last transaction of the log that was delivered before it, 0 where there was none.
+	After LSN
+	// Number counts the ingested transactions since the process began, from 1.
+	Number uint64
+}
+
+// String gives 16/B374D848+7.
+func (p IngestPosition) String() string { return fmt.Sprintf("%s+%d", p.After, p.Number) }
 
 // Len is the number of changes.
 func (t *Transaction) Len() int { return t.changes }

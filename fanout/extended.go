@@ -204,51 +204,6 @@ func (h *Hub) reach(position cdc.LSN) {
 	h.completeParked()
 }
 
-// wait is a client's wish to know when the stream has passed a position.
-type wait struct {
-	client *Client
-	lsn    cdc.LSN
-	text   string // as the client wrote it
-}
-
-// maxWaits is how many positions one client may wait for at the same time.
-const maxWaits = 100
-
-// WaitFor answers as soon as everything that committed before the position was delivered. text is the position as the
-// client wrote it. A client that waits for too many has to go.
-func (c *Client) WaitFor(lsn cdc.LSN, text string) {
-	h := c.hub
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	defer h.flush()
-	switch {
-	case c.detached:
-	case lsn <= h.position:
-		h.push(c, protocol.AppendPassed(nil, text, h.cursor()))
-	case c.waits == maxWaits:
-		h.dismiss(c, protocol.CloseLimitExceeded)
-	default:
-		c.waits++
-		h.waits = append(h.waits, wait{c, lsn, text})
-	}
-}
-
-func (h *Hub) answerWaits() {
-	left := h.waits[:0]
-	for _, w := range h.waits {
-		switch {
-		case w.client.detached:
-		case w.lsn > h.position:
-			left = append(left, w)
-		default:
-			w.client.waits--
-			h.push(w.client, protocol.AppendPassed(nil, w.text, h.cursor()))
-		}
-	}
-	clear(h.waits[len(left):])
-	h.waits = left
-}
-
 // beat sends every client of the extended protocol the cursor now and then, so that one that hears of no changes can
 // resume as well. It returns when ctx has ended.
 func (h *Hub) beat(ctx context.Context) {
@@ -309,7 +264,8 @@ func (h *Hub) tend(ctx context.Context) {
 		h.log.trim(time.Now(), h.position)
 		h.noteNeeded()
 		h.giveUpParked(time.Now())
-		stuck := h.position == before && (len(h.waits) > 0 || len(h.parked) > 0)
+		h.replays.trim(time.Now())
+		stuck := h.position == before && (h.waits.recent(time.Now()) || len(h.parked) > 0)
 		before = h.position
 		h.mu.Unlock()
 		if stuck && h.nudge != nil {

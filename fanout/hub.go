@@ -16,7 +16,7 @@ import (
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
 
-// Hub is the cdc.Sink that turns transactions into frames in clients' queues. Deliver and Reset belong to one goroutine,
+// Hub is the cdc.Sink that turns transactions into frames in clients' queues. The methods of cdc.Sink belong to one goroutine,
 // everything else may be called from any. One lock covers the index: a subscription begins and ends between two
 // transactions, never within one.
 type Hub struct {
@@ -30,6 +30,7 @@ type Hub struct {
 	nudge     func(context.Context) error
 	needed    atomic.Uint64 // what Needed returns
 
+	resuming sync.Mutex // one client resumes at a time; taken before mu
 	mu       sync.Mutex
 	registry *registry
 	clients  map[*Client]struct{}
@@ -49,12 +50,16 @@ type Hub struct {
 	started    bool
 	cursorText string // of position; empty until somebody needs it
 	log        replayLog
+	replays    replays
 	parts      parts
-	waits      []wait
+	waits      waits
 	parked     []*reading // that wait for the stream
 
 	batches  []*group  // that have one, or had
 	batchDue time.Time // when sendBatches looks again; zero while there is none
+
+	delivered cdc.LSN // the last transaction of the log
+	ingested  uint64  // transactions that came beside it
 
 	judged        uint64 // changes that a filter was asked about
 	subscriptions int
@@ -144,13 +149,31 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
-	keep, served, matters := unseenTransaction{tx: tx}, false, false
+	h.delivered = tx.Commit
+	routed, served, matters := h.routeAll(tx)
+	if matters {
+		h.unseen.add(routed)
+	}
+	switch {
+	case served && int64(tx.Size())+tx.DiskSize() > maxLogged:
+		h.log.cut(tx, protocol.ResetLogExpired, h.channelsOf(tx)...)
+	case served:
+		h.log.add(tx, routed.cuts)
+	}
+	h.noteNeeded()
+	h.sendParts(protocol.Cursor{Epoch: h.epoch, Position: uint64(tx.End)}.String())
+	h.reach(tx.End)
+}
+
+// routeAll routes every change. served tells whether one is of a channel, matters whether one is of a channel with
+// snapshots.
+func (h *Hub) routeAll(tx *cdc.Transaction) (routed unseenTransaction, served, matters bool) {
+	routed.tx = tx
 	anew := func(ch *channel, reason protocol.ResetReason) {
-		keep.cuts = append(keep.cuts, cut{ch, reason})
+		routed.cuts = append(routed.cuts, cut{ch, reason})
 		h.parts.void(ch)
 		h.beginAnew(ch, reason)
 	}
-	tooBig := h.log.keeps() && int64(tx.Size())+tx.DiskSize() > maxLogged
 	h.parts.tx = tx
 	changes := 0
 	for change := range tx.Changes() {
@@ -168,18 +191,7 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 		changes++
 		h.splitIfLarge(changes)
 	}
-	if matters {
-		h.unseen.add(keep)
-	}
-	switch {
-	case served && tooBig:
-		h.log.cut(tx, protocol.ResetLogExpired, h.channelsOf(tx)...)
-	case served:
-		h.log.add(tx, keep.cuts)
-	}
-	h.noteNeeded()
-	h.sendParts(protocol.Cursor{Epoch: h.epoch, Position: uint64(tx.End)}.String())
-	h.reach(tx.End)
+	return routed, served, matters
 }
 
 // whyUnrouted is why the views of a change's channel begin anew.
@@ -490,6 +502,9 @@ func (h *Hub) resolve(name string, scope protocol.Scope) (*channel, *scopeIndex,
 	ch := h.registry.byName[name]
 	if ch == nil {
 		return nil, nil, "", &protocol.Error{Code: protocol.CodeUnknownChannel, Detail: "there is no such channel"}
+	}
+	if len(scope.Raw) > maxEcho {
+		return nil, nil, "", &protocol.Error{Code: protocol.CodeInvalidScope, Detail: "the scope is written at too great a length"}
 	}
 	index := ch.scope(scope.Col)
 	if index == nil {

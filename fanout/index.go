@@ -57,6 +57,7 @@ type subscription struct {
 	// again: what it waits for is a snapshot that the client has not asked for.
 	again   bool
 	reading *reading // that it waits for
+	aside   bool     // it waits for room in the client's queue: see Hub.setAside
 	part    *part    // what the transaction at hand does to it alone
 }
 

@@ -70,7 +70,7 @@ func (h *Hub) distrustReadings() {
 	h.completeParked()
 }
 
-// waitingFor lists the channel's subscriptions that wait for a snapshot.
+// waitingFor lists the channel's subscriptions that wait for a snapshot, or for room for it.
 func (h *Hub) waitingFor(ch *channel) []*subscription {
 	var subs []*subscription
 	collect := func(r *reading) {
@@ -86,26 +86,35 @@ func (h *Hub) waitingFor(ch *channel) []*subscription {
 	for _, r := range h.parked {
 		collect(r)
 	}
+	for c := range h.clients {
+		for s := range c.aside {
+			if s.group.topic.channel == ch {
+				subs = append(subs, s)
+			}
+		}
+	}
 	return subs
 }
 
 // completeExtended sends a subscription its view as it is where the stream stands, and lets it go live. frames holds those
 // that need nothing put into them.
-func (h *Hub) completeExtended(s *subscription, v *cdc.Visibility, rows *shownRows, to shownTo, frames map[shownTo][]byte) {
+func (h *Hub) completeExtended(s *subscription, v *cdc.Visibility, rows *shownRows, to shownTo, following []*cdc.Transaction, frames map[shownTo][]byte) {
 	name, echo := s.group.topic.channel.Name, []byte(to.echo)
 	m := merge{hub: h}
-	known := h.catchUp(s, v, func(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
+	put := func(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 		if m.rows == nil {
 			m.rows = rows.keyedFor(to)
 		}
 		return m.route(s, tx, b, c)
-	})
+	}
+	known := h.catchUp(s, v, put)
+	for _, tx := range following {
+		known = known && h.replayAll(s, tx, put)
+	}
 	if !known {
 		h.await(s)
 		return
 	}
-	s.reading = nil
-	s.activate(nil)
 	to.extended = true
 	frame := frames[to]
 	switch {
@@ -115,6 +124,11 @@ func (h *Hub) completeExtended(s *subscription, v *cdc.Visibility, rows *shownRo
 		frame = protocol.AppendSnapshotAt(nil, name, echo, h.cursor(), rows.seenBy(to))
 		frames[to] = frame
 	}
+	if h.setAside(s, len(frame)) {
+		return
+	}
+	s.reading = nil
+	s.activate(nil)
 	h.push(s.client, frame)
 }
 

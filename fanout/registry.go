@@ -28,6 +28,8 @@ type Channel struct {
 	ResolverColumns []InputColumn
 	// Snapshot makes new subscribers get the rows that are there; nil for none.
 	Snapshot *SnapshotOptions
+	// Beside says that changes of the table come beside the log, which is why nobody can resume them.
+	Beside bool
 	// BatchEvery is how long events may wait to go out with others in one frame; 0 sends each at once.
 	BatchEvery time.Duration
 }

@@ -27,8 +27,13 @@ type ScopeValue struct {
 	Text   string
 }
 
-// maxScopeText bounds the memory that a client can make the index hold with one subscription.
-const maxScopeText = 1024
+// maxScopeText, and maxEcho for the scope as the client wrote it, bound the memory that a client can make the index hold
+// with one subscription, and how much longer every frame about it becomes. There is room for all of the longest value in
+// escapes, \u00e9 for é, but not in those of characters that need none.
+const (
+	maxScopeText = 1024
+	maxEcho      = 4096
+)
 
 // Canonical returns the one text that PostgreSQL prints for the value that a client wrote as text, and false where no
 // value of the type is written so. Numbers never pass through a float: 2^53+1 is not 2^53.

@@ -91,12 +91,18 @@ type reading struct {
 	snapshot *cdc.Snapshot
 	rows     *shownRows
 	since    time.Time
+	// following are transactions beside the log that came while it was read.
+	following      []*cdc.Transaction
+	followingBytes int
 }
 
 // await puts a subscription among those that wait for the topic's snapshot.
 func (h *Hub) await(s *subscription) {
 	t := s.group.topic
 	r := h.readings[t]
+	if s.reading != r || s.aside {
+		h.leave(s) // it is in one place only: another reading may be parked, and would complete it a second time
+	}
 	if r == nil {
 		r = &reading{topic: t, waiting: map[*subscription]struct{}{}}
 		h.readings[t] = r
@@ -107,10 +113,17 @@ func (h *Hub) await(s *subscription) {
 	s.reading = r
 }
 
-// leave takes a subscription from those that wait for the topic's snapshot. A reading that nobody waits for any more is
-// forgotten: clients that come and go must not make work and memory gather.
+// leave takes a subscription from those that wait for the topic's snapshot, or for room for it. A reading that nobody waits
+// for any more is forgotten: clients that come and go must not make work and memory gather.
 func (h *Hub) leave(s *subscription) {
+	if s.aside {
+		s.aside = false
+		delete(s.client.aside, s)
+	}
 	r := s.reading
+	if r == nil {
+		return
+	}
 	s.reading = nil
 	delete(r.waiting, s)
 	if len(r.waiting) > 0 || h.readings[r.topic] != r {
@@ -178,11 +191,15 @@ func (h *Hub) read(ctx context.Context, r *reading) {
 func (h *Hub) start(r *reading) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for s := range r.waiting {
+		h.setAside(s, h.queueBytes/2)
+	}
 	if len(r.waiting) == 0 {
 		return false
 	}
 	h.readingNumber++
 	r.number, r.stale = h.readingNumber, false
+	r.following, r.followingBytes = nil, 0
 	h.running[r] = struct{}{}
 	return true
 }
@@ -217,6 +234,7 @@ func (h *Hub) giveUp(r *reading) {
 			h.end(s, protocol.CodeSnapshotUnavailable, "the snapshot could not be read: try again")
 		case s.again:
 			// An error frame does not say which view has gone stale, and the client has asked for nothing.
+			h.leave(s) // or others that come would wait for a reading that is over
 			s.client.queue.close(protocol.CloseServiceRestart)
 		default:
 			h.drop(s)
@@ -255,7 +273,7 @@ func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot, rows *shownRows) {
 			continue
 		case s.group.extended:
 			delete(r.waiting, s)
-			h.completeExtended(s, &visibility, rows, to, frames)
+			h.completeExtended(s, &visibility, rows, to, r.following, frames)
 			continue
 		}
 		delete(r.waiting, s)
@@ -264,11 +282,18 @@ func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot, rows *shownRows) {
 			frame = protocol.AppendSnapshot(nil, r.topic.channel.Name, []byte(to.echo), rows.seenBy(to))
 			frames[to] = frame
 		}
+		if h.setAside(s, len(frame)) {
+			continue
+		}
 		h.push(s.client, frame)
 		h.release(s.group)
 		s.reading = nil
 		s.activate(&seen{visibility: &visibility, upto: snapshot.Upto})
-		if !h.catchUp(s, &visibility, h.routeTo) {
+		known := h.catchUp(s, &visibility, h.routeTo)
+		for _, tx := range r.following {
+			known = known && h.replayAll(s, tx, h.routeTo)
+		}
+		if !known {
 			s.suspend()
 			h.await(s)
 		}
@@ -278,22 +303,31 @@ func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot, rows *shownRows) {
 	}
 }
 
+// router does with a change what is to be done for one subscription, and returns false where the way of the row is not
+// known.
+type router func(*subscription, *cdc.Transaction, *binding, *cdc.Change) (known bool)
+
 // catchUp gives route what the hub has routed before and a subscription's snapshot does not show. It returns false where
 // the way of a row is not known, which route need not have noticed while nobody looked: then only a later snapshot is of
 // use.
-func (h *Hub) catchUp(s *subscription, v *cdc.Visibility, route func(*subscription, *cdc.Transaction, *binding, *cdc.Change) bool) bool {
+func (h *Hub) catchUp(s *subscription, v *cdc.Visibility, route router) bool {
 	ch := s.group.topic.channel
 	for i := range h.unseen.transactions {
 		t := &h.unseen.transactions[i]
-		if v.Shows(t.tx.XID) {
-			continue
+		if !v.Shows(t.tx.XID) && !h.replayAll(s, t.tx, route) {
+			t.cuts = append(t.cuts, cut{ch, protocol.ResetSchema})
+			return false
 		}
-		for change := range t.tx.Changes() {
-			for _, b := range h.bindingsThen(change.Table) {
-				if b.channel == ch && !route(s, t.tx, b, &change) {
-					t.cuts = append(t.cuts, cut{ch, whyUnrouted(&change)})
-					return false
-				}
+	}
+	return true
+}
+
+// replayAll gives route all changes of a transaction that are of the subscription's channel.
+func (h *Hub) replayAll(s *subscription, tx *cdc.Transaction, route router) bool {
+	for change := range tx.Changes() {
+		for _, b := range h.bindingsThen(change.Table) {
+			if b.channel == s.group.topic.channel && !route(s, tx, b, &change) {
+				return false
 			}
 		}
 	}

@@ -254,7 +254,7 @@ func (d *delta) sendEach(t *topic, before, after bool) {
 
 // hidden tells whether the subscription's snapshot showed the change.
 func (d *delta) hidden(s *subscription) bool {
-	if s.seen == nil {
+	if s.seen == nil || d.tx.Ingested() {
 		return false
 	}
 	hidden, passed := s.seen.hides(d.tx)

@@ -119,26 +119,26 @@ func peakMemory(t *testing.T, g *gateway) int {
 	return kilobytes << 10
 }
 
-// session is a connection to the database.
-type session struct {
+// writing is a connection to the database.
+type writing struct {
 	t    *testing.T
 	conn *pgx.Conn
 }
 
 // begin opens a transaction, which ends with the test.
-func begin(t *testing.T, database string) *session {
+func begin(t *testing.T, database string) *writing {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), database)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	s := &session{t, conn}
+	s := &writing{t, conn}
 	s.exec("begin")
 	return s
 }
 
-func (s *session) exec(sql ...string) {
+func (s *writing) exec(sql ...string) {
 	s.t.Helper()
 	for _, statement := range sql {
 		if _, err := s.conn.PgConn().Exec(s.t.Context(), statement).ReadAll(); err != nil {

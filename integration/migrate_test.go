@@ -23,7 +23,7 @@ func TestMigrateUpAppliesOnceAndStatusTells(t *testing.T) {
 	migrate("up", `(?m)^applied 0001_checkpoint\.sql$`)
 	migrate("status", `(?m)^0001_checkpoint\.sql +applied \d{4}-\d\d-\d\dT`)
 	migrate("up", `(?m)^nothing to apply$`)
-	if code, _, stderr := command(t, "migrate"); code != 2 || !strings.Contains(stderr, "migrate up or migrate status") {
+	if code, _, stderr := command(t, "migrate"); code != 2 || !strings.Contains(stderr, "write migrate up, migrate status or") {
 		t.Errorf("migrate alone: exit code %d\n%s", code, stderr)
 	}
 }

@@ -113,16 +113,16 @@ func TestResolveScopesThatCannotWorkEndsTheStart(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, transfers)
 	for entry, want := range map[string]string{
-		"scopes: [account]\n    resolveScopes: [\"{'col': 'acount', 'value': row.sender}\"]": "reactive.yaml:4:21: acount is none of the scopes: write acount into scopes",
-		"scopes: [account]\n    resolveScopes: [\"{'col': 'account', 'value': row.sendr}\"]": "reactive.yaml:4:21: table public.transfer has no column sendr: write sender",
-		"scopes: [account]\n    resolveScopes: [\"{'col': row.id, 'value': row.sender}\"]":   "reactive.yaml:4:21: resolveScopes: it names no scope: write out {'col': ",
-		"scopes: [account]\n    resolveScopes: [\"row.sender\"]":                             "reactive.yaml:4:21: resolveScopes: it names no scope",
-		"scopes: [account]\n    resolveScopes: [\"{'col': 'account'\"]":                      "reactive.yaml:4:21: resolveScopes, line 1, column 18: Syntax error",
-		"scopes: [account]\n    resolveScopes: []":                                           "reactive.yaml:4:20: resolveScopes is an empty list: list at least one",
-		"resolveScopes: [\"{'col': 'account', 'value': row.sender}\"]":                       "reactive.yaml:3:20: resolveScopes has no scopes to come to: name them in scopes",
-		"scopes: [account, x]\n    resolveScopes: [\"{'col': 'account', 'value': row.id}\"]": "reactive.yaml:3:23: table public.transfer has no column x",
+		"scopes: [account]\n    resolveScopes: [\"{'col': 'acount', 'value': row.sender}\"]":                                "reactive.yaml:4:21: acount is none of the scopes: write acount into scopes",
+		"scopes: [account]\n    resolveScopes: [\"{'col': 'account', 'value': row.sendr}\"]":                                "reactive.yaml:4:21: table public.transfer has no column sendr: write sender",
+		"scopes: [account]\n    resolveScopes: [\"{'col': row.id, 'value': row.sender}\"]":                                  "reactive.yaml:4:21: resolveScopes: it names no scope: write out {'col': ",
+		"scopes: [account]\n    resolveScopes: [\"row.sender\"]":                                                            "reactive.yaml:4:21: resolveScopes: it names no scope",
+		"scopes: [account]\n    resolveScopes: [\"{'col': 'account'\"]":                                                     "reactive.yaml:4:21: resolveScopes, line 1, column 18: Syntax error",
+		"scopes: [account]\n    resolveScopes: []":                                                                          "reactive.yaml:4:20: resolveScopes is an empty list: list at least one",
+		"resolveScopes: [\"{'col': 'account', 'value': row.sender}\"]":                                                      "reactive.yaml:3:20: resolveScopes has no scopes to come to: name them in scopes",
+		"scopes: [account, x]\n    resolveScopes: [\"{'col': 'account', 'value': row.id}\"]":                                "reactive.yaml:3:23: table public.transfer has no column x",
 		"scopes: [account]\n    snapshot: {limit: 5}\n    resolveScopes: [\"{'col': 'account', 'value': row.sender + 1}\"]": "reactive.yaml:5:21: no snapshot can be read by scope account, for what it comes to is more than a column: write {'col': 'account', 'value': row.COLUMN}",
-		"scopes: [receiver]\n    snapshot: {limit: 5}\n    resolveScopes: [\"{'col': 'receiver', 'value': row.labels}\"]":    "reactive.yaml:5:21: no snapshot can be read by scope receiver",
+		"scopes: [receiver]\n    snapshot: {limit: 5}\n    resolveScopes: [\"{'col': 'receiver', 'value': row.labels}\"]":   "reactive.yaml:5:21: no snapshot can be read by scope receiver",
 	} {
 		g := start(t, database, "reactive:\n  - table: transfer\n    "+entry+"\n")
 		if code := g.wait(); code != 2 || !strings.Contains(g.stderr.String(), want) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
 )
@@ -16,6 +17,7 @@ type collector struct {
 	relations *relations
 	tracker   *cdc.Tracker
 	assembler cdc.Assembler
+	events    Events // nil: emitted events are not asked for
 
 	skipping bool
 	complete *cdc.Transaction
@@ -130,8 +132,34 @@ func (c *collector) Truncate(m Truncate) error {
 	return nil
 }
 
-// Message ignores logical messages: none of them is addressed to the gateway.
-func (c *collector) Message(LogicalMessage) error { return nil }
+// The prefixes of the logical messages that are addressed to the gateway: see migrations/0002_emit.sql.
+const (
+	eventPrefix  = "mtbreactive"
+	originPrefix = "mtbreactive.origin"
+)
+
+// Events decodes what mtbreactive.emit has written into the log.
+type Events interface {
+	// Emitted calls add for each change that the content stands for, in order and with the rules of Assembler.Add, or for
+	// none where it is no good: that stops nobody, so it is for the decoder to say so. The error is what add returned. The
+	// content is not kept.
+	Emitted(content []byte, add func(op cdc.Op, table *cdc.Table, before, after cdc.Row) error) error
+}
+
+// Message takes in what a transaction says to the gateway. A message that is not transactional may be of one that was
+// rolled back, and another prefix is addressed to somebody else.
+func (c *collector) Message(m LogicalMessage) error {
+	if c.skipping || !m.Transactional {
+		return nil
+	}
+	switch {
+	case m.Prefix == originPrefix && len(m.Content) <= cdc.MaxOrigin && utf8.Valid(m.Content):
+		return c.assembler.SetOrigin(string(m.Content))
+	case m.Prefix == eventPrefix && c.events != nil:
+		return c.events.Emitted(m.Content, c.assembler.Add)
+	}
+	return nil
+}
 
 // Origin ignores where a transaction was first made: it is delivered wherever it came from.
 func (c *collector) Origin(Origin) error { return nil }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
@@ -119,7 +120,7 @@ func TestImagesSayWhatIsKnown(t *testing.T) {
 
 func TestCollectorSkipsWhatWasReceived(t *testing.T) {
 	c := newCollector(true)
-	c.tracker.Resume(cdc.Position{Commit: 20, End: 28})
+	c.tracker.Received(&cdc.Transaction{Commit: 20, End: 28})
 	truncate := func(e *encoder) error { return e.Truncate(Truncate{Relations: []uint32{orderOID}}) }
 	transactions, err := decodeAll(c, messages(
 		begin(10), insert(1), commit(10),
@@ -136,7 +137,7 @@ func TestCollectorSkipsWhatWasReceived(t *testing.T) {
 func TestCollectorIsIdleOnlyBetweenTransactions(t *testing.T) {
 	for name, position := range map[string]cdc.LSN{"collecting": 0, "skipping": 20} {
 		c := newCollector(true)
-		c.tracker.Resume(cdc.Position{Commit: position, End: position})
+		c.tracker.Received(&cdc.Transaction{Commit: position, End: position})
 		for i, m := range messages(begin(10), insert(1), commit(10)) {
 			if err := new(Decoder).Decode(m, c); err != nil {
 				t.Fatal(err)
@@ -167,7 +168,7 @@ func TestCollectorRefusesWhatDoesNotFit(t *testing.T) {
 		}
 	}
 	c := newCollector(true)
-	c.tracker.Resume(cdc.Position{Commit: 20, End: 20})
+	c.tracker.Received(&cdc.Transaction{Commit: 20, End: 20})
 	if _, err := decodeAll(c, messages(begin(10), begin(20))); !errors.Is(err, cdc.ErrTransactionOpen) {
 		t.Errorf("a begin within a transaction that is skipped: error %v", err)
 	}
@@ -219,5 +220,54 @@ func BenchmarkCollect(b *testing.B) {
 		if tx := c.take(); tx.Len() != 1 {
 			b.Fatal("the change is gone")
 		}
+	}
+}
+
+// spoken is an Events that adds a change for each content that is a number.
+type spoken struct{ table *cdc.Table }
+
+func (s spoken) Emitted(content []byte, add func(cdc.Op, *cdc.Table, cdc.Row, cdc.Row) error) error {
+	if string(content) == "no event" {
+		return nil
+	}
+	return add(cdc.Insert, s.table, nil, image(string(content)))
+}
+
+func TestCollectorTakesInWhatIsSaidToIt(t *testing.T) {
+	said := func(prefix string, transactional bool, content string) func(*encoder) error {
+		return func(e *encoder) error {
+			return e.Message(LogicalMessage{Prefix: prefix, Transactional: transactional, Content: []byte(content)})
+		}
+	}
+	c := newCollector(true)
+	c.events = spoken{&cdc.Table{Schema: "public", Name: "typing", Columns: []cdc.Column{{Name: "id"}}}}
+	c.tracker.Received(&cdc.Transaction{Commit: 10, End: 18})
+	transactions, err := decodeAll(c, messages(
+		begin(10), said("mtbreactive", true, "1"), said("mtbreactive.origin", true, "skipped"), commit(10),
+		said("mtbreactive", false, "2"),
+		begin(20), insert(1), said("mtbreactive", true, "3"), said("mtbreactive.origin", true, "tab 1"), insert(2),
+		said("mtbreactive", false, "4"), said("mtbreactive", true, "no event"), said("somebody", true, "5"),
+		said("mtbreactive.origin", true, "tab 2"), said("mtbreactive.origin", true, strings.Repeat("x", cdc.MaxOrigin+1)),
+		said("mtbreactive.origin", true, "\xff"), commit(20),
+		begin(30), insert(3), commit(30)))
+	if err != nil || len(transactions) != 2 {
+		t.Fatalf("%d transactions, error %v", len(transactions), err)
+	}
+	var got []string
+	for change := range transactions[0].Changes() {
+		got = append(got, fmt.Sprintf("%s %s", change.Table.Name, change.After.Value(0).Text))
+	}
+	if want := "orders 1, typing 3, orders 2"; strings.Join(got, ", ") != want {
+		t.Errorf("changes %q, want %s", got, want)
+	}
+	if first, second := transactions[0].Origin, transactions[1].Origin; first != "tab 2" || second != "" {
+		t.Errorf("origins %q and %q", first, second)
+	}
+	c.events = nil
+	if transactions, err := decodeAll(c, messages(begin(40), said("mtbreactive", true, "6"), commit(40))); err != nil || transactions[0].Len() != 0 {
+		t.Errorf("without a decoder: %v, %v", transactions, err)
+	}
+	if _, err := decodeAll(c, messages(said("mtbreactive.origin", true, "outside"))); !errors.Is(err, cdc.ErrNoTransaction) {
+		t.Errorf("outside of a transaction: %v", err)
 	}
 }

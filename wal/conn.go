@@ -49,6 +49,8 @@ func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 		return nil, fmt.Errorf("parse database URL: %w", err)
 	}
 	pin(&config.ConnConfig.Config)
+	// What the gateway writes need not wait for standbys, which may not answer: the log would be held back meanwhile.
+	config.ConnConfig.RuntimeParams["synchronous_commit"] = "local"
 	config.MaxConns = poolSize
 	config.MinConns = 0
 	return pgxpool.NewWithConfig(ctx, config)

@@ -33,6 +33,8 @@ type Finding struct {
 type Wanted struct {
 	Slot, Publication string
 	Tables            []WantedTable
+	// NoTables: there may be none, for what is served does not come from the log.
+	NoTables bool
 }
 
 // WantedTable is a table with the columns whose old values have to be known: those that scopes and filters look at.
@@ -54,11 +56,14 @@ const (
 func (f *Facts) Findings(want Wanted) []Finding {
 	j := &judge{facts: f, want: want}
 	j.server()
+	j.settings()
 	j.publication()
 	for _, t := range want.Tables {
 		j.table(t)
 	}
 	j.slot()
+	j.retained()
+	j.failover()
 	return j.findings
 }
 
@@ -83,8 +88,7 @@ func (j *judge) check(holds bool, check, good, bad, fix string) {
 
 func (j *judge) server() {
 	f := j.facts
-	j.check(f.Version >= minVersion, "version", fmt.Sprintf("PostgreSQL %d", f.Version/10000),
-		fmt.Sprintf("PostgreSQL %d is too old", f.Version/10000), "-- upgrade to PostgreSQL 14 or newer")
+	j.version()
 	j.check(f.WALLevel == "logical", "wal_level", "logical", fmt.Sprintf("wal_level is %s, logical decoding needs logical", f.WALLevel),
 		"ALTER SYSTEM SET wal_level = 'logical'; -- then restart PostgreSQL")
 	j.check(!f.InRecovery, "primary", "the server is a primary", "the server is a standby: its snapshots do not show which transactions are open",
@@ -115,8 +119,12 @@ func (j *judge) publication() {
 		for _, t := range j.want.Tables {
 			tables = append(tables, t.Quoted())
 		}
-		sql := fmt.Sprintf("CREATE PUBLICATION %s FOR TABLE %s WITH (%s);", name, strings.Join(tables, ", "), j.publicationOptions())
-		if len(tables) == 0 {
+		list := ""
+		if len(tables) > 0 {
+			list = "FOR TABLE " + strings.Join(tables, ", ") + " "
+		}
+		sql := fmt.Sprintf("CREATE PUBLICATION %s %sWITH (%s);", name, list, j.publicationOptions())
+		if len(tables) == 0 && !j.want.NoTables {
 			j.add("publication", Fail, "-- create a table with a primary key first", "there is no publication %s, and no table with a primary key to publish", j.want.Publication)
 			return
 		}
@@ -243,7 +251,7 @@ func (j *judge) forbidsFull(t WantedTable) (why, allow string) {
 
 func (j *judge) slot() {
 	s, name := j.facts.Slot, j.want.Slot
-	create, recreate := createSlotSQL(name), remakeSlotSQL(name)
+	create, recreate := createSlotSQL(name, j.facts.Version), remakeSlotSQL(name, j.facts.Version)
 	check := "slot " + name
 	switch {
 	case s == nil && j.facts.FreeSlots <= 0:
@@ -258,7 +266,7 @@ func (j *judge) slot() {
 	case s.Temporary:
 		j.add(check, Fail, "-- choose another slot name", "is temporary and belongs to another session")
 	case s.WALStatus == "lost":
-		j.add(check, Mendable, recreate, "is lost: the server removed log that it still needed")
+		j.add(check, Mendable, recreate, "is lost: %s", whyLost(s.Invalidated))
 	case s.Active:
 		j.add(check, Warn, "", "is in use by process %d: a second gateway waits for its turn", s.ActivePID)
 	default:
@@ -266,7 +274,24 @@ func (j *judge) slot() {
 	}
 }
 
-func createSlotSQL(name string) string {
+// whyLost says it for people. Versions before 17 do not tell.
+func whyLost(reason string) string {
+	switch reason {
+	case "idle_timeout":
+		return "no gateway ran for longer than idle_replication_slot_timeout"
+	case "wal_level_insufficient":
+		return "wal_level was lowered meanwhile"
+	case "rows_removed":
+		return "the server removed rows of the catalog that it still needed"
+	}
+	return "the server removed log that it still needed, as max_slot_wal_keep_size says"
+}
+
+// createSlotSQL makes a slot that standbys may copy, where they can.
+func createSlotSQL(name string, version int) string {
+	if version >= failoverVersion {
+		return fmt.Sprintf("SELECT pg_create_logical_replication_slot(%s, 'pgoutput', failover => true);", literal(name))
+	}
 	return fmt.Sprintf("SELECT pg_create_logical_replication_slot(%s, 'pgoutput');", literal(name))
 }
 
@@ -274,7 +299,9 @@ func dropSlotSQL(name string) string {
 	return fmt.Sprintf("SELECT pg_drop_replication_slot(%s);", literal(name))
 }
 
-func remakeSlotSQL(name string) string { return dropSlotSQL(name) + " " + createSlotSQL(name) }
+func remakeSlotSQL(name string, version int) string {
+	return dropSlotSQL(name) + " " + createSlotSQL(name, version)
+}
 
 func quote(identifier string) string { return pgx.Identifier{identifier}.Sanitize() }
 

@@ -20,6 +20,8 @@ type SnapshotQuery struct {
 	// Match and Value narrow the rows to those of which one of the matches holds. Value is text that each of them can read.
 	Match []SnapshotMatch
 	Value string
+	// Unpublished: the stream has nothing to do with the table, so that all of it is read.
+	Unpublished bool
 	// Exclude names columns that are not read.
 	Exclude []string
 	OrderBy []SnapshotOrder
@@ -53,6 +55,11 @@ var ErrSnapshotTooBig = errors.New("the snapshot is too big: lower its limit")
 // show under that.
 var ErrExcludedGone = errors.New("the excluded column does not exist: mend the configuration and restart")
 
+// lockTable comes before the transaction has its snapshot, and keeps the table as the snapshot will show it. TRUNCATE, and
+// ALTER TABLE where it rewrites the table, do not heed snapshots: one that commits between the moment and the reading of the
+// rows would leave none to be read, although the snapshot does not show it. The lock is the one that reading takes anyway.
+const lockTable = `LOCK TABLE %s IN ACCESS SHARE MODE`
+
 // snapshotMoment is the transaction's first query, and so what takes its snapshot. The position is read after it: every
 // commit that the snapshot shows was written to the log before. It has to be the position of inserts: an asynchronous
 // commit is visible before it is flushed or even written.
@@ -69,6 +76,8 @@ join pg_catalog.pg_class c on c.oid = a.attrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where n.nspname = $1 and c.relname = $2 and a.attnum > 0 and not a.attisdropped
 order by a.attnum`
+
+const publishedAnyhow = `$3::text is not null`
 
 const publishedBefore15 = `a.attgenerated = '' and $3::text is not null`
 
@@ -114,6 +123,10 @@ func (s *Snapshotter) Visibility(ctx context.Context) (cdc.Visibility, error) {
 }
 
 func (s *Snapshotter) read(ctx context.Context, tx pgx.Tx, q SnapshotQuery, snapshot *cdc.Snapshot) error {
+	// With the tables that inherit from it: a partitioned table's rows are in its partitions.
+	if _, err := tx.Exec(ctx, fmt.Sprintf(lockTable, q.Table.Quoted())); err != nil {
+		return err
+	}
 	var visibility, upto string
 	if err := tx.QueryRow(ctx, snapshotMoment).Scan(&visibility, &upto); err != nil {
 		return err
@@ -157,7 +170,10 @@ func closeResult(result *pgconn.ResultReader) error {
 // columns describes the table as the stream does, without the excluded columns.
 func (s *Snapshotter) columns(ctx context.Context, tx pgx.Tx, q SnapshotQuery) (*cdc.Table, error) {
 	published := publishedFrom15
-	if s.Version < 150000 {
+	switch {
+	case q.Unpublished:
+		published = publishedAnyhow
+	case s.Version < 150000:
 		published = publishedBefore15
 	}
 	t := &cdc.Table{Schema: q.Table.Schema, Name: q.Table.Name}
@@ -202,7 +218,7 @@ func (s *Snapshotter) columns(ctx context.Context, tx pgx.Tx, q SnapshotQuery) (
 // rows reads what rowsPublished says.
 func (s *Snapshotter) rows(ctx context.Context, tx pgx.Tx, q SnapshotQuery) (partitioned bool, filter string, err error) {
 	published := filterFrom15
-	if s.Version < 150000 {
+	if s.Version < 150000 || q.Unpublished {
 		published = filterBefore15
 	}
 	err = tx.QueryRow(ctx, fmt.Sprintf(rowsPublished, published), q.Table.Schema, q.Table.Name, s.Publication).Scan(&partitioned, &filter)

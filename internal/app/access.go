@@ -25,12 +25,12 @@ type access struct {
 func newAccess(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, log *zap.Logger) (*access, error) {
 	a := &access{authorizers: map[string]auth.Authorizer{}, start: func(context.Context) error { return nil }}
 	var problems []config.Problem
-	fail := func(path string, err error) {
-		problems = append(problems, cfg.Problem(path, err.Error(), "mend it there"))
+	fail := func(path string, err error, fix string) {
+		problems = append(problems, cfg.Problem(path, err.Error(), fix))
 	}
 	if cfg.Authenticate != nil {
 		if err := a.authenticate(cfg.Authenticate, log); err != nil {
-			fail("authenticate", err)
+			fail("authenticate", err, authenticateFix(cfg.Authenticate))
 		}
 	}
 	for i, entry := range cfg.Reactive {
@@ -39,7 +39,7 @@ func newAccess(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, log 
 		}
 		authorizer, err := a.authorizer(entry, pool)
 		if err != nil {
-			fail(fmt.Sprintf("reactive[%d].authorize", i), err)
+			fail(fmt.Sprintf("reactive[%d].authorize", i), err, authorizeFix(entry.Authorize))
 			continue
 		}
 		if c, ok := authorizer.(checker); ok {
@@ -49,7 +49,7 @@ func newAccess(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, log 
 				a.close()
 				return nil, err
 			default:
-				fail(fmt.Sprintf("reactive[%d].authorize", i), err)
+				fail(fmt.Sprintf("reactive[%d].authorize", i), err, authorizeFix(entry.Authorize))
 			}
 		}
 		a.authorizers[entry.Channel] = authorizer
@@ -59,6 +59,35 @@ func newAccess(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, log 
 		return nil, err
 	}
 	return a, nil
+}
+
+// authenticateFix says what to write instead.
+func authenticateFix(c *config.Authenticate) string {
+	switch {
+	case c.Webhook != nil:
+		return "write the URL of a service that knows the client by its headers: https, or http on this machine"
+	case c.Headers != nil:
+		return "list the addresses or networks of the proxies in front, such as 10.0.0.0/8, and a header for each claim"
+	case c.JWT.JWKSURL != "":
+		return "write the issuer's jwks_uri: https, or http on this machine; and algorithms of public keys, such as RS256"
+	case c.JWT.SecretEnv != "":
+		return fmt.Sprintf("set the environment variable %s to the secret, of 32 bytes at least, that the tokens are signed with", c.JWT.SecretEnv)
+	case c.JWT.PublicKeyFile != "":
+		return "write the path of a PEM file with public keys that the gateway's user may read"
+	}
+	return "write the path of a JSON Web Key Set that the gateway's user may read"
+}
+
+func authorizeFix(c *config.Authorize) string {
+	switch {
+	case c.CEL != "":
+		return `write a CEL expression over ctx, channel and scope that comes to a bool, such as "ctx.role == 'admin'"`
+	case c.SQL != "":
+		return "write a query that comes to one bool, with $scope and $ctx.claim, over tables that the gateway's role may SELECT"
+	case c.Member != nil:
+		return "name a table and columns of it that exist, and that the gateway's role may SELECT"
+	}
+	return "write the URL of a service that answers whether the client may subscribe: https, or http on this machine"
 }
 
 // checker is an authorizer that can find out before the first client does whether it works.
@@ -110,7 +139,10 @@ func (a *access) keys(c *config.JWT, log *zap.Logger) (auth.Keys, error) {
 	switch {
 	case c.JWKSURL != "":
 		remote, err := auth.NewRemoteJWKS(auth.RemoteJWKSOptions{
-			URL: c.JWKSURL, OnError: func(err error) { log.Warn("fetch signing keys", zap.Error(err)) },
+			URL: c.JWKSURL, StartWithoutKeys: true, // until the issuer answers everybody is refused, with 4401
+			OnError: func(err error) {
+				log.Warn("fetch signing keys: trying again; without any, nobody gets in", zap.Error(err))
+			},
 		})
 		if err != nil {
 			return nil, err

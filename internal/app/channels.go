@@ -21,6 +21,33 @@ type served struct {
 	channels []fanout.Channel
 	wanted   []wal.WantedTable
 	matches  snapshotMatches
+	ingested []ingested // their channels are not among channels
+}
+
+// unpublished are the tables that the log is not asked about.
+func (s *served) unpublished() map[wal.TableName]bool {
+	tables := map[wal.TableName]bool{}
+	for _, entry := range s.ingested {
+		if entry.table != nil {
+			tables[entry.table.TableName] = true
+		}
+	}
+	return tables
+}
+
+// want is what the database has to have.
+func (s *served) want(cfg *config.Config) wal.Wanted {
+	return wal.Wanted{Slot: cfg.Slot, Publication: cfg.Publication, Tables: s.wanted, NoTables: len(s.ingested) > 0}
+}
+
+// allChannels are those of the log and the others.
+func (s *served) allChannels() []fanout.Channel {
+	all := slices.Clone(s.channels)
+	for _, entry := range s.ingested {
+		entry.channel.Beside = true
+		all = append(all, entry.channel)
+	}
+	return all
 }
 
 // resolve looks the configured tables and columns up in the catalog. What is not there is a *config.Error with the place
@@ -142,6 +169,14 @@ func (r *resolver) entry(i int) {
 	at := slices.IndexFunc(r.facts.Tables, func(t *wal.TableInfo) bool {
 		return t.Schema == entry.Table.Schema && t.Name == entry.Table.Name
 	})
+	if entry.Source != config.SourceWAL {
+		var t *wal.TableInfo
+		if at >= 0 {
+			t = r.facts.Tables[at]
+		}
+		r.ingestedEntry(entry, t, path)
+		return
+	}
 	if at < 0 {
 		var names []string
 		for _, t := range r.facts.Tables {
@@ -151,7 +186,12 @@ func (r *resolver) entry(i int) {
 		return
 	}
 	t := r.facts.Tables[at]
-	sources := r.scopeSources(entry, t, path)
+	r.served.add(r.channel(entry, t, path), t)
+}
+
+// channel is what an entry means for a table that is there.
+func (r *resolver) channel(entry config.Reactive, t *wal.TableInfo, path string) fanout.Channel {
+	sources := r.scopeSources(entry, t, typesOf(t), path)
 	scopes := r.scopes(entry, t, path, sources)
 	for j, name := range entry.Columns.Exclude {
 		switch place := fmt.Sprintf("%s.columns.exclude[%d]", path, j); {
@@ -165,16 +205,28 @@ func (r *resolver) entry(i int) {
 		Name: entry.Channel, Schema: t.Schema, Table: t.Name, Scopes: scopes, Exclude: entry.Columns.Exclude, Columns: columnNames(t),
 		Snapshot: r.snapshot(entry, t, path), BatchEvery: entry.Batch,
 	}
-	ch.Filter, ch.FilterColumns = r.filter(entry, t, path)
+	ch.Filter, ch.FilterColumns = r.filter(entry, typesOf(t), columnNames(t), path)
 	if sources != nil {
 		ch.Resolver, ch.ResolverColumns = sources, sources.columns
 		r.snapshotBy(entry, sources, scopes, path)
 	}
-	r.served.add(ch, t)
+	return ch
 }
 
-// filter is nil where every client sees every row.
-func (r *resolver) filter(entry config.Reactive, t *wal.TableInfo, path string) (fanout.RowFilter, []fanout.InputColumn) {
+// columnTypes finds a column's type.
+type columnTypes func(column string) (oid uint32, ok bool)
+
+func typesOf(t *wal.TableInfo) columnTypes {
+	return func(name string) (uint32, bool) {
+		if column := t.Column(name); column != nil {
+			return column.TypeOID, true
+		}
+		return 0, false
+	}
+}
+
+// filter is nil where every client sees every row. columns are those that there are.
+func (r *resolver) filter(entry config.Reactive, typeOf columnTypes, columns []string, path string) (fanout.RowFilter, []fanout.InputColumn) {
 	if entry.FilterRow == "" {
 		return nil, nil
 	}
@@ -184,21 +236,21 @@ func (r *resolver) filter(entry config.Reactive, t *wal.TableInfo, path string) 
 		r.problem(place, `write a CEL expression that comes to a bool, such as "!row.private || row.author_id == ctx.sub"`, "%v", err)
 		return nil, nil
 	}
-	return rowFilter{filter, r.served.types}, r.inputs(filter.Columns(), t, place)
+	return rowFilter{filter, r.served.types}, r.inputs(filter.Columns(), entry.Table, typeOf, columns, place)
 }
 
 // inputs looks up the columns that an expression names.
-func (r *resolver) inputs(names []string, t *wal.TableInfo, place string) []fanout.InputColumn {
-	var columns []fanout.InputColumn
+func (r *resolver) inputs(names []string, table config.TableName, typeOf columnTypes, columns []string, place string) []fanout.InputColumn {
+	var looked []fanout.InputColumn
 	for _, name := range names {
-		column := t.Column(name)
-		if column == nil {
-			r.problem(place, insteadOf(name, columnNames(t)), "table %s has no column %s", t, name)
+		oid, ok := typeOf(name)
+		if !ok {
+			r.problem(place, insteadOf(name, columns), "table %s.%s has no column %s", table.Schema, table.Name, name)
 			continue
 		}
-		columns = append(columns, fanout.InputColumn{Column: name, TypeOID: column.TypeOID})
+		looked = append(looked, fanout.InputColumn{Column: name, TypeOID: oid})
 	}
-	return columns
+	return looked
 }
 
 func (r *resolver) snapshot(entry config.Reactive, t *wal.TableInfo, path string) *fanout.SnapshotOptions {

@@ -74,8 +74,22 @@ func commands(stdout, stderr io.Writer) *cli.App {
 						Action: configured(func(ctx context.Context, cfg *config.Config) error { return migrateUp(ctx, cfg, stdout) })},
 					{Name: "status", Usage: "list the migrations", Flags: config.Flags(),
 						Action: configured(func(ctx context.Context, cfg *config.Config) error { return migrateStatus(ctx, cfg, stdout) })},
+					{Name: "notify-trigger", Usage: "make a table send its changes by NOTIFY", ArgsUsage: "TABLE",
+						Flags: append(config.Flags(), &cli.BoolFlag{Name: "print", Usage: "print the SQL and change nothing"}),
+						Action: func(c *cli.Context) error {
+							if c.NArg() != 1 {
+								return usage("write migrate notify-trigger [--print] TABLE, for example migrate notify-trigger public.message")
+							}
+							cfg, err := config.Load(c)
+							if err != nil {
+								return err
+							}
+							return notifyTriggerOn(c.Context, cfg, c.Args().First(), c.Bool("print"), stdout)
+						}},
 				},
-				Action: func(*cli.Context) error { return usage("write migrate up or migrate status") },
+				Action: func(*cli.Context) error {
+					return usage("write migrate up, migrate status or migrate notify-trigger TABLE")
+				},
 			},
 			{
 				Name: "doctor", Usage: "check all that can be wrong in the database, and print the SQL that mends it", Flags: config.Flags(),

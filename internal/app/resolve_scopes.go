@@ -28,7 +28,7 @@ type scopeSource struct {
 }
 
 // scopeSources is nil where every scope is a column.
-func (r *resolver) scopeSources(entry config.Reactive, t *wal.TableInfo, path string) *scopeSources {
+func (r *resolver) scopeSources(entry config.Reactive, t *wal.TableInfo, typeOf columnTypes, path string) *scopeSources {
 	if entry.ResolveScopes == nil {
 		return nil
 	}
@@ -45,7 +45,7 @@ func (r *resolver) scopeSources(entry config.Reactive, t *wal.TableInfo, path st
 				r.problem(place, fmt.Sprintf("write %s into scopes, or one of them here", scope), "%s is none of the scopes", scope)
 			}
 		}
-		for _, input := range r.inputs(expression.Columns(), t, place) {
+		for _, input := range r.inputs(expression.Columns(), entry.Table, typeOf, columnNames(t), place) {
 			if !slices.Contains(s.columns, input) {
 				s.columns = append(s.columns, input)
 			}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
+	"github.com/reactive-gw/reactive-gw/cdc/ingest"
 	"github.com/reactive-gw/reactive-gw/fanout"
 	"github.com/reactive-gw/reactive-gw/gateway"
 	"github.com/reactive-gw/reactive-gw/internal/config"
@@ -25,7 +26,6 @@ import (
 const (
 	handoffBytes    = 64 << 20
 	checkpointEvery = 5 * time.Second
-	retainedEvery   = 10 * time.Second
 	pingTimeout     = 10 * time.Second
 	headerTimeout   = 10 * time.Second
 	maxHeaderBytes  = 32 << 10
@@ -58,7 +58,10 @@ type parts struct {
 	gateway  *gateway.Gateway
 	access   *access
 	pipeline *cdc.Pipeline
-	retained atomic.Int64
+	ingest   *ingest.Ingest
+	hook     http.Handler  // takes events by POST; nil where none come so
+	listener *wal.Listener // nil where nothing listens
+	pressure atomic.Pointer[wal.Pressure]
 }
 
 // serve runs the gateway until ctx ends, which is no error, or until something fails that no retry mends. After ctx's end
@@ -132,7 +135,10 @@ func (s *server) work(ctx, late context.Context) error {
 		return err
 	}
 	defer p.access.close()
-	if err := p.access.start(ctx); err != nil {
+	switch err := p.access.start(ctx); {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
 		return fmt.Errorf("prepare authentication: %w", err)
 	}
 	s.running.Store(p)
@@ -146,7 +152,10 @@ func (s *server) work(ctx, late context.Context) error {
 	g, failed := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.pipeline.Run(streaming) })
 	g.Go(func() error { p.hub.Run(streaming); return nil })
-	g.Go(func() error { s.watchRetained(streaming, p); return nil })
+	g.Go(func() error { s.watchSlot(streaming, p); return nil })
+	if p.listener != nil {
+		g.Go(func() error { p.listener.Run(streaming); return nil })
+	}
 	g.Go(func() error {
 		<-failed.Done()
 		s.draining.Store(true)
@@ -206,7 +215,7 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	want := wal.Wanted{Slot: s.cfg.Slot, Publication: s.cfg.Publication, Tables: tables.wanted}
+	want := tables.want(s.cfg)
 	for _, f := range facts.Findings(want) {
 		if f.Level == wal.Warn {
 			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
@@ -226,24 +235,37 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 			access.close()
 		}
 	}()
-	if err := setUp(ctx, s.database, facts, want, s.log); err != nil {
+	token, err := ingestToken(s.cfg)
+	if err != nil {
 		return nil, err
 	}
 	p = &parts{access: access}
-	p.retained.Store(-1)
+	unknown := wal.UnknownPressure()
+	p.pressure.Store(&unknown)
 	p.hub, err = fanout.NewHub(fanout.Options{
-		Channels: tables.channels, QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"), Resume: fanout.ResumeOptions(s.cfg.Resume),
+		Channels: tables.allChannels(), QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"), Resume: fanout.ResumeOptions(s.cfg.Resume), Nudge: s.database.Nudge,
 		Snapshots: snapshots{&wal.Snapshotter{
 			Pool: s.snapshotPool, Publication: s.cfg.Publication, Version: facts.Version, Types: tables.types, MaxBytes: s.cfg.QueueBytes / 2,
-		}, tables.matches},
+		}, tables.matches, tables.unpublished()},
 	})
 	if err != nil {
+		return nil, err
+	}
+	p.ingest, err = newIngest(ctx, s.cfg, tables, facts, s.database.Pool, ingest.Options{
+		Sink: p.hub, Live: func() bool { return p.source.Stats().State == wal.Live }, Log: s.log.Named("ingest"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.hook = p.ingest.Handler(token)
+	p.listener = newListener(s.cfg, tables, p.ingest, p.hub, s.log.Named("ingest"))
+	if err := setUp(ctx, s.database, facts, want, s.log); err != nil {
 		return nil, err
 	}
 	tracker := &cdc.Tracker{}
 	checkpoints := &wal.Checkpoints{Pool: s.database.Pool, Slot: s.cfg.Slot}
 	p.source = wal.NewSource(s.database, s.cfg.DatabaseURL.Reveal(), want, tracker, checkpoints, tables.types)
-	p.source.Spill = spill
+	p.source.Events, p.source.Spill = p.ingest, spill
 	p.pipeline = &cdc.Pipeline{
 		Source: p.source, Sink: p.hub, Tracker: tracker, Checkpoints: checkpoints, CheckpointEvery: checkpointEvery,
 		HandoffBytes:      handoffBytes,
@@ -261,7 +283,7 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 			return source.WasLive && source.State != wal.Standby
 		},
 	})
-	for _, ch := range tables.channels {
+	for _, ch := range tables.allChannels() {
 		s.log.Info("channel", zap.String("name", ch.Name), zap.String("table", ch.Schema+"."+ch.Table), zap.Strings("scopes", scopeNames(ch)))
 	}
 	return p, nil
@@ -286,6 +308,9 @@ func (s *server) publicHandler() http.Handler {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "the gateway is starting", http.StatusServiceUnavailable)
 	})
+	if s.cfg.Ingest != nil && s.cfg.Ingest.Hook != nil {
+		mux.HandleFunc(s.cfg.Ingest.Hook.Path, s.ingestHandler)
+	}
 	if s.handler != nil {
 		mux.Handle("/", s.handler)
 	}
@@ -316,25 +341,6 @@ func (s *server) serveHTTP(ctx context.Context, listener net.Listener, handler h
 	return fmt.Errorf("serve %s: %w", listener.Addr(), err)
 }
 
-// watchRetained keeps the figure of how much log the slot holds back. Asking for it on every scrape would make the
-// metrics depend on the database.
-func (s *server) watchRetained(ctx context.Context, p *parts) {
-	ticker := time.NewTicker(retainedEvery)
-	defer ticker.Stop()
-	for {
-		retained := int64(-1)
-		if slot, err := s.database.SlotFacts(ctx); err == nil && slot != nil {
-			retained = slot.Retained
-		}
-		p.retained.Store(retained)
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 func (s *server) adminHandler() http.Handler {
 	return gateway.Admin{Ready: s.ready, Status: s.status, Profiling: s.cfg.Pprof, Metrics: metrics.Handler(s.figures())}.Handler()
 }
@@ -359,7 +365,8 @@ func (s *server) figures() metrics.Sources {
 		Source:   whenRunning(s, func(p *parts) wal.Stats { return p.source.Stats() }, wal.Stats{}),
 		Hub:      whenRunning(s, func(p *parts) fanout.Stats { return p.hub.Stats() }, fanout.Stats{}),
 		Gateway:  whenRunning(s, func(p *parts) gateway.Stats { return p.gateway.Stats() }, gateway.Stats{}),
-		Retained: whenRunning(s, func(p *parts) int64 { return p.retained.Load() }, -1),
+		Ingest:   whenRunning(s, func(p *parts) ingest.Stats { return p.ingest.Stats() }, ingest.Stats{}),
+		Pressure: whenRunning(s, func(p *parts) wal.Pressure { return *p.pressure.Load() }, wal.UnknownPressure()),
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 // snapshots lets the hub, which knows no database, read views from it.
 type snapshots struct {
 	*wal.Snapshotter
-	matches snapshotMatches
+	matches     snapshotMatches
+	unpublished map[wal.TableName]bool
 }
 
 // snapshotMatches says how a snapshot finds the rows of the scopes that are no columns.
@@ -21,8 +22,9 @@ type scopeName struct{ channel, column string }
 
 // Snapshot implements fanout.Snapshots.
 func (s snapshots) Snapshot(ctx context.Context, v fanout.View) (*cdc.Snapshot, error) {
+	table := wal.TableName{Schema: v.Schema, Name: v.Table}
 	q := wal.SnapshotQuery{
-		Table: wal.TableName{Schema: v.Schema, Name: v.Table}, Match: s.matches[scopeName{v.Channel, v.Column}], Value: v.Value,
+		Table: table, Unpublished: s.unpublished[table], Match: s.matches[scopeName{v.Channel, v.Column}], Value: v.Value,
 		Exclude: v.Exclude, Limit: v.Limit,
 	}
 	if q.Match == nil {

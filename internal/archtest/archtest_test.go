@@ -29,7 +29,7 @@ func rules() archtest.Rules {
 			"internal/cluster":  {},
 			"internal/config":   {},
 			"internal/demo":     {},
-			"internal/metrics":  {"fanout", "gateway", "wal"},
+			"internal/metrics":  {"cdc/ingest", "fanout", "gateway", "wal"},
 			"internal/pgtest":   {"internal/cluster"},
 			"internal/tail":     {"protocol"},
 			"internal/app":      {"*"},
@@ -40,7 +40,7 @@ func rules() archtest.Rules {
 		Libraries: map[string][]string{
 			"nhooyr.io/websocket": {"gateway", "internal/tail"},
 			"github.com/jackc": {
-				"wal", "wal/values", "migrations", "auth", "cdc/ingest",
+				"wal", "wal/values", "migrations", "auth",
 				"internal/app", "internal/cluster", "internal/config", "internal/demo", "internal/pgtest",
 			},
 			"github.com/urfave/cli/v2":       {"internal/app", "internal/config"},
@@ -55,7 +55,7 @@ func rules() archtest.Rules {
 			"go.uber.org/goleak":             {},
 			"testing":                        {"internal/pgtest"},
 			"github.com/fergusstrange":       {"internal/cluster"},
-			"github.com/go-json-experiment":  {"protocol"},
+			"github.com/go-json-experiment":  {"protocol", "cdc/ingest"},
 			"github.com/jackc/pglogrepl":     {"wal"},
 			"github.com/jackc/pgx/v5/stdlib": {"migrations"},
 		},

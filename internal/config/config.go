@@ -59,6 +59,8 @@ type Config struct {
 	Reactive []Reactive
 	// Resume bounds what is kept for clients that come back.
 	Resume Resume
+	// Ingest says how events come that the log does not bring; nil is not at all, but for what SQL emits.
+	Ingest *Ingest
 
 	places places
 }
@@ -88,7 +90,10 @@ type Reactive struct {
 	Table TableName
 	// Channel is the name that clients subscribe to; no two tables share one.
 	Channel string
-	// Scopes are the columns by which clients may subscribe; nil means the foreign-key and primary-key columns.
+	// Source is the way by which changes of the table come. Only of SourceWAL the table has to exist.
+	Source Source
+	// Scopes are the columns by which clients may subscribe; nil, which only SourceWAL may have, means the foreign-key and
+	// primary-key columns.
 	Scopes  []string
 	Columns Columns
 	// ResolveScopes are CEL expressions over row that come to the values of scopes which are not columns of the table, each
@@ -136,6 +141,9 @@ func (c *Config) String() string {
 		b.WriteString("reactive=all")
 	} else {
 		fmt.Fprintf(&b, "reactive=%v", c.Reactive)
+	}
+	if c.Ingest != nil {
+		fmt.Fprintf(&b, " ingest=%v", c.Ingest)
 	}
 	return b.String()
 }

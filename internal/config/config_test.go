@@ -30,10 +30,10 @@ func TestReactive(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Reactive{
-		{Table: TableName{"sales", "order_item"}, Channel: "order-items", Scopes: []string{"order_id", "product_id"},
+		{Table: TableName{"sales", "order_item"}, Channel: "order-items", Source: SourceWAL, Scopes: []string{"order_id", "product_id"},
 			Columns: Columns{Exclude: []string{"margin"}}},
-		{Table: TableName{`Odd "Name"`, "T"}, Channel: "T"},
-		{Table: TableName{"public", "member"}, Channel: "member", Scopes: []string{"Team Id"}},
+		{Table: TableName{`Odd "Name"`, "T"}, Channel: "T", Source: SourceWAL},
+		{Table: TableName{"public", "member"}, Channel: "member", Source: SourceWAL, Scopes: []string{"Team Id"}},
 	}
 	if !reflect.DeepEqual(c.Reactive, want) {
 		t.Errorf("got  %v\nwant %v", c.Reactive, want)
@@ -208,8 +208,8 @@ func TestStringNamesEverySetting(t *testing.T) {
 	const want = `databaseUrl=(hidden) slot=orders publication=mtbreactive setup=auto listen=127.0.0.1:8080 allowAnonymous=false ` +
 		`path=/ws admin= pprof=false allowedOrigins=[] logLevel=info maxConnections=10000 maxSubscriptions=1000 ` +
 		`queueBytes=16777216 spillBytes=67108864 spillDir= writeTimeout=10s pingInterval=25s drainTimeout=5s bigintAs=number ` +
-		`reactive=[{sales.order_item order-items [order_id product_id] {[margin]} [] none everyone  0s} {"Odd ""Name"""."T" T [] {[]} [] none everyone  0s} ` +
-		`{public.member member [Team Id] {[]} [] none everyone  0s}]`
+		`reactive=[{sales.order_item order-items wal [order_id product_id] {[margin]} [] none everyone  0s} {"Odd ""Name"""."T" T wal [] {[]} [] none everyone  0s} ` +
+		`{public.member member wal [Team Id] {[]} [] none everyone  0s}]`
 	if got := c.String(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

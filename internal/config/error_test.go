@@ -105,13 +105,13 @@ func TestKeysThatAreRefused(t *testing.T) {
 		{name: "cut short", file: "reactive:\n- {table: message, columns: {excl: [secret]}}\n",
 			want: `reactive.yaml:2:30: unknown key "excl": write "exclude"`},
 		{name: "nothing near", file: "reactive:\n  - table: message\n    wibble: 1\n",
-			want: `reactive.yaml:3:5: unknown key "wibble": write one of table, channel, scopes, resolveScopes, snapshot, batchMs, authorize, filterRow, columns`},
+			want: `reactive.yaml:3:5: unknown key "wibble": write one of table, channel, source, scopes, resolveScopes, snapshot, batchMs, authorize, filterRow, columns`},
 		{name: "secret as a key", file: "? postgres://app:canary@db.internal/app\n: 1\n",
 			want: "reactive.yaml:1:1: unknown key (hidden): write one of databaseUrl, slot, publication, setup, listen, " +
 				"allowAnonymous, path, admin, pprof, allowedOrigins, logLevel, maxConnections, maxSubscriptions, " +
-				"queueBytes, spillBytes, spillDir, writeTimeout, pingInterval, drainTimeout, bigintAs, authenticate, reactive, resume"},
+				"queueBytes, spillBytes, spillDir, writeTimeout, pingInterval, drainTimeout, bigintAs, authenticate, ingest, reactive, resume"},
 		{name: "number as a key", file: "reactive:\n  - 1: message\n",
-			want: "reactive.yaml:2:5: a key is not plain text: write one of table, channel, scopes, resolveScopes, snapshot, batchMs, authorize, filterRow, columns"},
+			want: "reactive.yaml:2:5: a key is not plain text: write one of table, channel, source, scopes, resolveScopes, snapshot, batchMs, authorize, filterRow, columns"},
 		{name: "twice", file: "slot: orders\nsetup: auto\nslot: members\n",
 			want: `reactive.yaml:3:1: key "slot" is given twice, first in line 1: keep one of them`},
 		{name: "all at once", file: "slott: orders\nsetup: automatic\nlisten: 8080\nqueueBytes: 16MB\n",

@@ -143,7 +143,7 @@ func TestEveryFieldOfConfigComesFromSomewhere(t *testing.T) {
 		settable[strings.ToLower(s.key)] = true
 	}
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
-		if field.IsExported() && !slices.Contains([]string{"Reactive", "Authenticate", "Resume"}, field.Name) && !settable[strings.ToLower(field.Name)] {
+		if field.IsExported() && !slices.Contains([]string{"Reactive", "Authenticate", "Resume", "Ingest"}, field.Name) && !settable[strings.ToLower(field.Name)] {
 			t.Errorf("no setting is named like Config.%s", field.Name)
 		}
 	}
@@ -297,6 +297,7 @@ func TestCommentedSectionOfTheExample(t *testing.T) {
 	want := []Reactive{{
 		Table:    TableName{Schema: "public", Name: "message"},
 		Channel:  "message",
+		Source:   SourceWAL,
 		Scopes:   []string{"conversation_id"},
 		Columns:  Columns{Exclude: []string{"secret"}},
 		Snapshot: &Snapshot{Limit: 100, OrderBy: []Order{{Column: "created_at", Descending: true, NullsFirst: true}}},

@@ -101,6 +101,19 @@ func tableName(text string) (TableName, *mistake) {
 	return table, nil
 }
 
+// ParseTableName reads a table's name as the file has it. The error says what is wrong and what to write.
+func ParseTableName(text string) (TableName, error) {
+	name, m := tableName(text)
+	if m == nil {
+		return name, nil
+	}
+	fix := m.fix
+	if m.exactFix != "" {
+		fix = m.exactFix
+	}
+	return TableName{}, fmt.Errorf("%q %s: %s", text, m.problem, fix)
+}
+
 // namePart is one part of a dotted name.
 type namePart struct {
 	name   string

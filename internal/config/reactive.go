@@ -36,11 +36,12 @@ func (d *document) reactive(path string, node ast.Node) []Reactive {
 
 // reactiveEntry reads one table of the section.
 func (d *document) reactiveEntry(path string, node ast.Node) Reactive {
-	var r Reactive
+	r := Reactive{Source: SourceWAL}
 	before := len(d.problems)
 	d.mapping(path, node, []key{
 		{"table", one(d, kindText, tableName, &r.Table)},
 		{"channel", one(d, kindText, channelName, &r.Channel)},
+		{"source", one(d, kindText, oneOf(SourceWAL, SourceNotify, SourceHook), &r.Source)},
 		{"scopes", some(d, catalogName, &r.Scopes)},
 		{"resolveScopes", some(d, program, &r.ResolveScopes)},
 		{"snapshot", func(path string, node ast.Node) {
@@ -73,6 +74,9 @@ func (d *document) reactiveEntry(path string, node ast.Node) Reactive {
 	}
 	if r.ResolveScopes != nil && r.Scopes == nil {
 		d.failAt(path+".resolveScopes", "resolveScopes has no scopes to come to", "name them in scopes")
+	}
+	if r.Source != SourceWAL && r.Scopes == nil {
+		d.failAt(path, "scopes is missing, and only for source: wal the database tells", "list the columns by which clients subscribe")
 	}
 	for i, scope := range r.Scopes {
 		if slices.Contains(r.Columns.Exclude, scope) {

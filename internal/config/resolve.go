@@ -19,6 +19,7 @@ func resolve(d *document, outside func(setting) (name string, texts []string)) (
 		keys = append(keys, key{s.key, func(path string, node ast.Node) { inFile[path] = node }})
 	}
 	keys = append(keys, key{"authenticate", func(path string, node ast.Node) { c.Authenticate = d.authenticate(path, node) }})
+	keys = append(keys, key{"ingest", func(path string, node ast.Node) { c.Ingest = d.ingest(path, node) }})
 	keys = append(keys, key{"reactive", func(path string, node ast.Node) { c.Reactive = d.reactive(path, node) }})
 	keys = append(keys, key{"resume", func(path string, node ast.Node) { c.Resume = d.resume(path, node) }})
 	if d.root != nil {
@@ -77,5 +78,5 @@ func (c *Config) contradictions() []Problem {
 		problems = append(problems, c.Problem("pprof",
 			"profiles are served on the admin address, and that is switched off", "write an admin address, or pprof: false"))
 	}
-	return problems
+	return append(problems, c.ingestContradictions()...)
 }

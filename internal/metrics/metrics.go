@@ -3,12 +3,14 @@
 package metrics
 
 import (
+	"math"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/reactive-gw/reactive-gw/cdc/ingest"
 	"github.com/reactive-gw/reactive-gw/fanout"
 	"github.com/reactive-gw/reactive-gw/gateway"
 	"github.com/reactive-gw/reactive-gw/wal"
@@ -19,8 +21,9 @@ type Sources struct {
 	Source  func() wal.Stats
 	Hub     func() fanout.Stats
 	Gateway func() gateway.Stats
-	// Retained is the log that the slot holds back, in bytes, as last seen; negative while it is not known.
-	Retained func() int64
+	Ingest  func() ingest.Stats
+	// Pressure is that of the log that the slot holds back, as last seen.
+	Pressure func() wal.Pressure
 	Version  string
 }
 
@@ -47,7 +50,8 @@ type moment struct {
 	source   wal.Stats
 	hub      fanout.Stats
 	gateway  gateway.Stats
-	retained int64
+	ingest   ingest.Stats
+	pressure wal.Pressure
 }
 
 type collector struct {
@@ -55,6 +59,16 @@ type collector struct {
 	figures        []figure
 	filterFailures *prometheus.Desc
 	scopeFailures  *prometheus.Desc
+	ingestEvents   *prometheus.Desc
+	ingestErrors   *prometheus.Desc
+	resets         *prometheus.Desc
+}
+
+func flag(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func newCollector(s Sources) *collector {
@@ -64,6 +78,9 @@ func newCollector(s Sources) *collector {
 			"Times that a filterRow had no answer, so that a client was not shown a row.", []string{"channel"}, nil),
 		scopeFailures: prometheus.NewDesc("reactive_resolve_scopes_errors_total",
 			"Times that resolveScopes had no answer, so that the channel's views began anew.", []string{"channel"}, nil),
+		ingestEvents: prometheus.NewDesc("reactive_ingest_events_total", "Events taken beside the log.", []string{"source"}, nil),
+		ingestErrors: prometheus.NewDesc("reactive_ingest_errors_total", "Payloads beside the log that were refused.", []string{"source"}, nil),
+		resets:       prometheus.NewDesc("reactive_resets_total", "Times that continuity was lost, so that clients had to start over.", []string{"reason"}, nil),
 	}
 	add := func(kind prometheus.ValueType, name, help string, labels prometheus.Labels, read func(*moment) float64) {
 		c.figures = append(c.figures, figure{prometheus.NewDesc("reactive_"+name, help, nil, labels), kind, read})
@@ -82,6 +99,7 @@ func newCollector(s Sources) *collector {
 	})
 	counter("connections_accepted_total", "Client connections accepted.", func(m *moment) float64 { return float64(m.gateway.Accepted) })
 	counter("connections_rejected_total", "Client connections over the limit.", func(m *moment) float64 { return float64(m.gateway.Rejected) })
+	counter("ingest_gaps_total", "Times that notifications may have been missed.", func(m *moment) float64 { return float64(m.ingest.Gaps) })
 	gauge("connections", "Client connections open.", func(m *moment) float64 { return float64(m.gateway.Connections) })
 	gauge("subscriptions", "Subscriptions of all clients.", func(m *moment) float64 { return float64(m.hub.Subscriptions) })
 	gauge("queue_bytes", "Bytes waiting in clients' queues.", func(m *moment) float64 { return float64(m.hub.QueueBytes) })
@@ -91,13 +109,18 @@ func newCollector(s Sources) *collector {
 	})
 	gauge("transactions_in_progress", "Transactions of which the server has sent a part before their end.", func(m *moment) float64 { return float64(m.source.InProgress) })
 	gauge("spilled_bytes", "Bytes of transactions in progress on disk.", func(m *moment) float64 { return float64(m.source.Spilled) })
-	gauge("slot_retained_bytes", "Log that the slot holds back on the server; negative while not known.", func(m *moment) float64 { return float64(m.retained) })
-	gauge("live", "1 while the stream is live and past where the server was when it connected.", func(m *moment) float64 {
-		if m.source.State == wal.Live {
-			return 1
+	gauge("slot_retained_bytes", "Log that the slot holds back on the server; negative while not known.", func(m *moment) float64 { return float64(m.pressure.Retained) })
+	gauge("slot_retained_limit_bytes", "Log beyond which the slot is lost, max_slot_wal_keep_size; negative without limit.", func(m *moment) float64 { return float64(m.pressure.Limit) })
+	gauge("slot_growth_bytes_per_second", "What the retained log gains, over the last minute.", func(m *moment) float64 { return m.pressure.Growth })
+	gauge("slot_seconds_left", "Time until the retained log has grown to its limit; infinite where it does not.", func(m *moment) float64 {
+		if m.pressure.Left < 0 {
+			return math.Inf(1)
 		}
-		return 0
+		return m.pressure.Left.Seconds()
 	})
+	gauge("slot_pressure", "1 while more than half of the limit is retained.", func(m *moment) float64 { return flag(m.pressure.High) })
+	gauge("standby", "1 while another gateway has the slot.", func(m *moment) float64 { return flag(m.source.State == wal.Standby) })
+	gauge("live", "1 while the stream is live and past where the server was when it connected.", func(m *moment) float64 { return flag(m.source.State == wal.Live) })
 	add(prometheus.GaugeValue, "build_info", "The running version.", prometheus.Labels{"version": s.Version}, func(*moment) float64 { return 1 })
 	return c
 }
@@ -109,11 +132,16 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 	ch <- c.filterFailures
 	ch <- c.scopeFailures
+	ch <- c.ingestEvents
+	ch <- c.ingestErrors
+	ch <- c.resets
 }
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	m := &moment{source: c.sources.Source(), hub: c.sources.Hub(), gateway: c.sources.Gateway(), retained: c.sources.Retained()}
+	m := &moment{
+		source: c.sources.Source(), hub: c.sources.Hub(), gateway: c.sources.Gateway(), ingest: c.sources.Ingest(), pressure: c.sources.Pressure(),
+	}
 	for _, f := range c.figures {
 		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.read(m))
 	}
@@ -122,5 +150,14 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for channel, failures := range m.hub.ResolverFailures {
 		ch <- prometheus.MustNewConstMetric(c.scopeFailures, prometheus.CounterValue, float64(failures), channel)
+	}
+	for source, events := range m.ingest.Events {
+		ch <- prometheus.MustNewConstMetric(c.ingestEvents, prometheus.CounterValue, float64(events), string(source))
+	}
+	for source, refused := range m.ingest.Errors {
+		ch <- prometheus.MustNewConstMetric(c.ingestErrors, prometheus.CounterValue, float64(refused), string(source))
+	}
+	for reason, times := range m.source.Resets {
+		ch <- prometheus.MustNewConstMetric(c.resets, prometheus.CounterValue, float64(times), string(reason))
 	}
 }

@@ -210,8 +210,7 @@ func (s *Source) resume(ctx context.Context, st *stream, identity *pglogrepl.Ide
 		return err
 	}
 	s.stats.began(stored.Epoch, stored.Reset)
-	s.tracker.Resume(stored.Checkpoint)
-	s.tracker.Idle(slot.Confirmed)
+	s.tracker.Resume(stored.Checkpoint, slot.Confirmed)
 	s.stats.target.Store(uint64(identity.XLogPos))
 	return nil
 }

@@ -12,7 +12,7 @@ func TestTheLogOfWhatIsNotServedIsReleased(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, messages, `create table audit (entry text)`)
 	serve(t, database, chat)
-	pgtest.Exec(t, database, `insert into audit select repeat('x', 100) from generate_series(1, 10000)`)
+	pgtest.Exec(t, database, `insert into audit select repeat('x', 100) from generate_series(1, 50000)`)
 	awaitReleased(t, database)
 }
 

@@ -167,8 +167,7 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 	s.stats.set(CatchingUp)
 	s.log.Info("streaming", zap.String("slot", s.server.Slot), zap.String("epoch", s.tracker.Noted().Epoch), zap.Stringer("acknowledged", s.tracker.Ack()))
 	err = st.run(ctx)
-	var ended *walsenderError
-	if errors.Is(err, errUnpublished) || errors.As(err, &ended) && ended.pg.Code == pgerrcode.UndefinedObject {
+	if isPublicationGap(err) {
 		return s.publicationGap(ctx, st, facts.Version, err)
 	}
 	return err
@@ -218,8 +217,7 @@ func (s *Source) resume(ctx context.Context, st *stream, identity *pglogrepl.Ide
 		return err
 	}
 	s.stats.began(stored.Epoch, stored.Reset)
-	s.tracker.Resume(stored.Checkpoint)
-	s.tracker.Idle(slot.Confirmed)
+	s.tracker.Resume(stored.Checkpoint, slot.Confirmed)
 	s.stats.target.Store(uint64(identity.XLogPos))
 	return nil
 }
@@ -229,6 +227,12 @@ func (s *Source) reset(ctx context.Context, st *stream, reset *Reset) error {
 	s.log.Error("continuity is lost: clients start over", zap.String("reason", string(reset.Reason)), zap.String("detail", reset.Detail))
 	s.stats.reset(*reset)
 	return st.put(ctx, cdc.Delivery{Reset: reset.Reason})
+}
+
+// isPublicationGap tells whether the stream ended for want of the publication. Only the stream itself can say so.
+func isPublicationGap(err error) bool {
+	var ended *walsenderError
+	return errors.Is(err, errUnpublished) || errors.As(err, &ended) && ended.pg.Code == pgerrcode.UndefinedObject
 }
 
 // publicationGap handles a stream that ended because the slot stands at a place in the log where the publication did not

@@ -2,7 +2,6 @@ package integration_test
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"strings"
 	"syscall"
@@ -22,9 +21,11 @@ type fault struct {
 const (
 	restartNone     = "none"
 	restartGraceful = "graceful"
-	restartKill     = "kill -9"
+	restartKill     = "kill"
 	restartTakeover = "takeover"
 )
+
+var restartModes = []string{restartNone, restartGraceful, restartKill, restartTakeover}
 
 var restarts = map[string]fault{
 	restartGraceful: {"gateway: SIGTERM", func(o *oracle) {
@@ -156,5 +157,5 @@ func describe(faults []fault) string {
 	for _, f := range faults {
 		kinds = append(kinds, f.kind)
 	}
-	return fmt.Sprint(strings.Join(kinds, "; "))
+	return strings.Join(kinds, "; ")
 }

@@ -30,7 +30,7 @@ type subscriber struct {
 	mu      sync.Mutex
 	views   []*held
 	byScope map[string]*held
-	session session // nil while it is not connected
+	dialect dialect // nil while it is not connected
 	// sessions counts connections, and extended those of the extended protocol.
 	sessions, extended int
 	resumed            int // subscriptions that went on where they were
@@ -40,8 +40,8 @@ type subscriber struct {
 	failed             error
 }
 
-// session is what the protocols have in common. Its methods are called under the subscriber's lock.
-type session interface {
+// dialect is what the protocols have in common. Its methods are called under the subscriber's lock.
+type dialect interface {
 	// subscribe asks for a view, for the first time on this connection or anew.
 	subscribe(v *held) (frame string)
 	// take takes in a frame.
@@ -175,13 +175,13 @@ func (s *subscriber) open(subprotocol string) (frames []string) {
 	s.sessions++
 	if subprotocol == extendedProtocol {
 		s.extended++
-		s.session = &extendedSession{s}
+		s.dialect = &extendedSession{s}
 	} else {
-		s.session = &baseSession{s}
+		s.dialect = &baseSession{s}
 	}
 	for _, v := range s.views {
 		v.state = asked
-		frames = append(frames, s.session.subscribe(v))
+		frames = append(frames, s.dialect.subscribe(v))
 	}
 	return frames
 }
@@ -189,7 +189,7 @@ func (s *subscriber) open(subprotocol string) (frames []string) {
 func (s *subscriber) shut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.session = nil
+	s.dialect = nil
 	for _, v := range s.views {
 		v.state = given
 	}
@@ -202,7 +202,7 @@ var errRetry = errors.New("the snapshot could not be read")
 func (s *subscriber) take(frame []byte) (answers []string, leaves bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err = s.session.take(frame)
+	err = s.dialect.take(frame)
 	if errors.Is(err, errRetry) {
 		return nil, true, nil
 	}
@@ -222,7 +222,7 @@ func (s *subscriber) take(frame []byte) (answers []string, leaves bool, err erro
 			v.state = asked // until it is confirmed, what comes about it was under way
 		}
 		v.cursor = ""
-		return append(answers, s.session.subscribe(v)), false, nil
+		return append(answers, s.dialect.subscribe(v)), false, nil
 	}
 	return nil, false, nil
 }
@@ -363,7 +363,7 @@ func (s *subscriber) knows(transaction int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	journal := s.views[journalView]
-	return s.session != nil && journal.begun != notYet && journal.rows[fmt.Sprintf("transaction:%d", transaction)] != nil
+	return s.dialect != nil && journal.begun != notYet && journal.rows[fmt.Sprintf("transaction:%d", transaction)] != nil
 }
 
 // failure is the error that ended it.

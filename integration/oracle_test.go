@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -42,7 +43,7 @@ type size struct {
 // TestEveryViewIsTrueWhateverFails lets writers, clients and faults loose, a little for each way of restarting the gateway.
 func TestEveryViewIsTrueWhateverFails(t *testing.T) {
 	t.Parallel()
-	for _, restart := range []string{restartNone, restartGraceful, restartKill, restartTakeover} {
+	for _, restart := range restartModes {
 		t.Run(restart, func(t *testing.T) {
 			t.Parallel()
 			letLoose(t, restart, size{clients: 6, views: 5, batches: 4, transactions: 10, mutations: 10, faults: 2, writers: 3})
@@ -55,11 +56,11 @@ func TestSoak(t *testing.T) {
 	if *soakTime == 0 {
 		t.Skip("only with -soak=10m, or make soak")
 	}
-	for _, restart := range []string{restartNone, restartGraceful, restartKill, restartTakeover} {
+	for _, restart := range restartModes {
 		t.Run(restart, func(t *testing.T) {
 			letLoose(t, restart, size{
 				clients: *soakClients, views: *soakViews, batches: *soakBatches, transactions: *soakTransactions, mutations: *soakMutations,
-				faults: *soakFaults, writers: *soakWriters, time: *soakTime / 4,
+				faults: *soakFaults, writers: *soakWriters, time: *soakTime / time.Duration(len(restartModes)),
 			})
 		})
 	}
@@ -118,7 +119,7 @@ func (o *oracle) command() string {
 	if *soakTime > 0 {
 		return fmt.Sprintf("make soak SEED=%d SOAK=%s", *oracleSeed, *soakTime)
 	}
-	return fmt.Sprintf("go test -race -run '^%s$' ./integration -seed %d", o.t.Name(), *oracleSeed)
+	return fmt.Sprintf("go test -race -run '^%s$' ./integration -seed %d", strings.ReplaceAll(o.t.Name(), "/", "$/^"), *oracleSeed)
 }
 
 // build makes everything that takes part.

@@ -148,7 +148,7 @@ func (s *subscriber) converged(w *twin) error {
 	if s.failed != nil {
 		return s.failed
 	}
-	if s.session == nil {
+	if s.dialect == nil {
 		return errors.New(s.name + " is not connected")
 	}
 	for _, v := range s.views {

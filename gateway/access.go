@@ -78,7 +78,29 @@ func (s *session) expire() {
 		s.expiry.Stop()
 		s.expiry = nil
 	}
-	if at, expires := s.principal.Expires(); expires {
-		s.expiry = time.AfterFunc(time.Until(at), func() { s.client.Close(protocol.CloseUnauthorized) })
+	at, expires := s.principal.Expires()
+	if !expires {
+		s.expires.Store(nil)
+		return
+	}
+	s.expires.Store(&at)
+	s.expiry = time.AfterFunc(at.Sub(s.gateway.options.Now()), func() { s.client.Close(protocol.CloseUnauthorized) })
+}
+
+// overstayed does what a timer cannot: it looks at the clock, which may have been set, or have gone on while the machine
+// slept, and cuts off whoever takes in the last frames so slowly that the goodbye never comes.
+func (s *session) overstayed() {
+	at := s.expires.Load()
+	if at == nil {
+		return
+	}
+	switch now := s.gateway.options.Now(); {
+	case now.Before(*at):
+		s.told = time.Time{}
+	case s.told.IsZero():
+		s.told = now
+		s.client.Close(protocol.CloseUnauthorized)
+	case now.Sub(s.told) > s.gateway.options.WriteTimeout:
+		s.socket.abort()
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 // Canaries are put wherever a secret can be: the password, rows, scope values, what clients send, what fails. Nothing that
 // the program writes, however verbose, holds one.
-func TestNoSecretIsEverLogged(t *testing.T) {
+func TestW22NoSecretIsEverLogged(t *testing.T) {
 	t.Parallel()
 	const password, rowText, frameText = "pa55w0rd-canary", "row-canary", "frame-canary"
 	database := newDatabase(t, `create table note (id int primary key, folder text, body text)`,

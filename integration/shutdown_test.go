@@ -13,7 +13,7 @@ import (
 	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 )
 
-func TestSIGTERMUnderLoadSendsClientsAwayAndNotesWhatTheyGot(t *testing.T) {
+func TestW29SIGTERMUnderLoadSendsClientsAwayAndNotesWhatTheyGot(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t)
 	l := startLoad(t, database, 2)

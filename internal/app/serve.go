@@ -29,6 +29,8 @@ const (
 	checkpointEvery = 5 * time.Second
 	pingTimeout     = 10 * time.Second
 	headerTimeout   = 10 * time.Second
+	requestTimeout  = 30 * time.Second // for the body of a plain request, and for its answer
+	idleTimeout     = time.Minute      // between two plain requests on a connection
 	maxHeaderBytes  = 32 << 10
 	lastRequests    = time.Second // what plain HTTP requests get to finish at the end
 	databaseRetry   = time.Second
@@ -280,7 +282,7 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	p.gateway = gateway.New(gateway.Options{
 		Hub: p.hub, Log: s.log.Named("gateway"), Authenticate: p.access.authenticator, Authorize: p.access.authorizers,
 		AllowedOrigins: s.cfg.AllowedOrigins,
-		MaxConnections: s.cfg.MaxConnections, MaxSubscriptions: s.cfg.MaxSubscriptions,
+		MaxConnections: s.cfg.MaxConnections, MaxSubscriptions: s.cfg.MaxSubscriptions, MaxMessages: s.cfg.MaxMessagesPerSecond,
 		PingInterval: s.cfg.PingInterval, PingTimeout: pingTimeout, WriteTimeout: s.cfg.WriteTimeout,
 		// While a stream is interrupted clients may come and wait: it will bring what was missed. But before it was ever
 		// live it brings what is older than they are, and while another gateway has the slot it brings nothing.
@@ -326,7 +328,12 @@ func (s *server) publicHandler() http.Handler {
 // serveHTTP serves a listener until ctx ends.
 func (s *server) serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	httpServer := &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: zap.NewStdLog(s.log.Named("http")),
+		Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: zap.NewStdLog(s.log.Named("http")),
+	}
+	if listener == s.public {
+		// Not for operators, whose profiles take longer. A connection that has become a WebSocket has time limits of its own.
+		httpServer.ReadTimeout, httpServer.WriteTimeout = requestTimeout, requestTimeout
 	}
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {

@@ -39,6 +39,8 @@ type Config struct {
 	// MaxConnections bounds the clients, MaxSubscriptions the subscriptions of one of them; both at least 1.
 	MaxConnections   int
 	MaxSubscriptions int
+	// MaxMessagesPerSecond is how many messages a client may send, on the average of ten seconds; at least 1.
+	MaxMessagesPerSecond int
 	// QueueBytes is how much may wait for one slow client, in bytes; at least 1.
 	QueueBytes int
 	// SpillBytes is how much of transactions that have not ended yet is kept in memory, in bytes; at least 1. What is more

@@ -191,7 +191,6 @@ func (g *guarded) wants(c *fanout.Client, want string) {
 	}
 }
 
-
 // Whoever is removed gets what was committed before, forbidden, and nothing that was committed in the same transaction or
 // later, however long the database takes to show the removal.
 func TestARemovedMemberGetsNothingMore(t *testing.T) {

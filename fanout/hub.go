@@ -116,6 +116,7 @@ func (h *Hub) Attach(viewer any) *Client {
 
 // Deliver implements cdc.Sink. A change costs what its subscribers cost: the index leads straight to them.
 func (h *Hub) Deliver(tx *cdc.Transaction) {
+	untrue := h.prepare(tx)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
@@ -124,6 +125,11 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 	cut := func(ch *channel) {
 		keep.cuts = append(keep.cuts, ch)
 		h.beginAnew(ch)
+	}
+	for _, s := range untrue {
+		matters = matters || s.channel.Snapshot != nil
+		keep.cuts = append(keep.cuts, s.channel)
+		h.beginStale(s)
 	}
 	for change := range tx.Changes() {
 		bindings, replaced := h.bindings(change.Table)
@@ -209,6 +215,9 @@ func (h *Hub) Reset(reason cdc.ResetReason) {
 		return
 	}
 	h.unseen.clear()
+	for _, ch := range h.registry.lookups {
+		ch.lookup.Forget()
+	}
 	for _, ch := range h.registry.guarded { // rights may have been taken away in the gap
 		ch.guard.revision++
 		ch.guard.Forget()
@@ -242,8 +251,21 @@ func (h *Hub) dismiss(c *Client, code protocol.Close) {
 // beginAnew replaces the channel's views, which are no longer true, by fresh snapshots. Where there are none, the base
 // protocol has no frame that would say so: the connections end.
 func (h *Hub) beginAnew(ch *channel) {
-	for _, s := range ch.active() {
-		if ch.Snapshot == nil {
+	h.renew(ch.active())
+}
+
+// beginAnewOf is beginAnew for one topic.
+func (h *Hub) beginAnewOf(t *topic) {
+	var active []*subscription
+	for _, g := range t.groups {
+		active = append(active, g.subs...)
+	}
+	h.renew(active)
+}
+
+func (h *Hub) renew(subscriptions []*subscription) {
+	for _, s := range subscriptions {
+		if s.group.topic.channel.Snapshot == nil {
 			h.release(s.group)
 			s.client.queue.close(protocol.CloseServiceRestart)
 			continue

@@ -1,11 +1,13 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
 
 	"github.com/reactive-gw/reactive-gw/auth"
@@ -21,22 +23,28 @@ type served struct {
 	channels []fanout.Channel
 	wanted   []wal.WantedTable
 	matches  snapshotMatches
+	lookups  []*lookup // of all channels
+	findings []wal.Finding
 }
 
 // resolve looks the configured tables and columns up in the catalog. What is not there is a *config.Error with the place
-// in the file.
-func resolve(cfg *config.Config, facts *wal.Facts, log *zap.Logger) (*served, error) {
+// in the file. The pool is for asking what queries mean.
+func resolve(ctx context.Context, cfg *config.Config, facts *wal.Facts, pool *pgxpool.Pool, log *zap.Logger) (*served, error) {
 	types := values.NewCatalog(values.Options{BigintAsString: cfg.BigintAs == config.BigintAsString})
 	if cfg.Reactive == nil {
 		return everyTable(facts, types, log), nil
 	}
-	r := &resolver{cfg: cfg, facts: facts, served: &served{types: types, matches: snapshotMatches{}}}
+	r := &resolver{ctx: ctx, cfg: cfg, facts: facts, pool: pool, served: &served{types: types, matches: snapshotMatches{}}}
 	for i := range cfg.Reactive {
 		r.entry(i)
+	}
+	if r.err != nil {
+		return nil, r.err
 	}
 	if err := config.NewError(r.problems...); err != nil {
 		return nil, err
 	}
+	r.served.watchLookups(facts, cfg.Publication)
 	return r.served, nil
 }
 
@@ -132,8 +140,11 @@ func scopeType(c *wal.ColumnInfo) (fanout.ScopeType, bool) {
 
 // resolver gathers every problem of the section before it gives up.
 type resolver struct {
+	ctx      context.Context // of resolve
 	cfg      *config.Config
 	facts    *wal.Facts
+	pool     *pgxpool.Pool
+	err      error // of the connection
 	served   *served
 	problems []config.Problem
 }
@@ -169,8 +180,8 @@ func (r *resolver) entry(i int) {
 	}
 	ch.Filter, ch.FilterColumns = r.filter(entry, t, path)
 	if sources != nil {
-		ch.Resolver, ch.ResolverColumns = sources, sources.columns
-		r.snapshotBy(entry, sources, scopes, path)
+		ch.Resolver, ch.ResolverColumns = sources.resolver(), sources.columns
+		r.snapshotBy(entry, sources, scopes)
 	}
 	r.served.add(ch, t)
 	if entry.Authorize != nil && entry.Authorize.Member != nil {
@@ -238,6 +249,9 @@ func (r *resolver) scopes(entry config.Reactive, t *wal.TableInfo, path string, 
 		if sources.of(name) != nil {
 			scopes = append(scopes, fanout.Scope{Column: name, Type: sources.typeOf(name, column), Resolved: true})
 			continue
+		}
+		if column == nil && sources != nil && sources.broken {
+			continue // it may be what the broken one was to serve
 		}
 		if column == nil {
 			r.problem(place, insteadOf(name, columnNames(t)), "table %s has no column %s", t, name)

@@ -42,7 +42,7 @@ func (d *document) reactiveEntry(path string, node ast.Node) Reactive {
 		{"table", one(d, kindText, tableName, &r.Table)},
 		{"channel", one(d, kindText, channelName, &r.Channel)},
 		{"scopes", some(d, catalogName, &r.Scopes)},
-		{"resolveScopes", some(d, program, &r.ResolveScopes)},
+		{"resolveScopes", func(path string, node ast.Node) { r.ResolveScopes = d.resolveScopes(path, node) }},
 		{"snapshot", func(path string, node ast.Node) {
 			r.Snapshot = &Snapshot{Limit: defaultLimit}
 			d.mapping(path, node, []key{

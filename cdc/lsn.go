@@ -12,7 +12,7 @@ type LSN uint64
 // ParseLSN reads the form that PostgreSQL prints, two hexadecimal numbers of up to 32 bits: "16/B374D848".
 func ParseLSN(s string) (LSN, error) {
 	high, low, ok := strings.Cut(s, "/")
-	if !ok {
+	if !ok || len(s) > len("FFFFFFFF/FFFFFFFF") {
 		return 0, fmt.Errorf("parse LSN %q: want two hexadecimal numbers with a slash between them", s)
 	}
 	h, err := strconv.ParseUint(high, 16, 32)

@@ -17,22 +17,27 @@ type Client struct {
 	// The rest belongs to the hub's lock.
 	subs     map[*topic]*subscription
 	answers  answers
+	asked    asked
+	holds    int  // of its subscriptions are on hold
+	held     int  // bytes of the frames that are kept meanwhile
 	touched  bool // has frames of the transaction at hand
 	detached bool
-	parts    []*part // of the transaction at hand
-	split    bool    // was sent a part of the transaction at hand already
-	waits    int     // of Hub.waits
+	parts    []*part                    // of the transaction at hand
+	kept     []kept                     // while a subscription of a client of the extended protocol is on hold
+	split    bool                       // was sent a part of the transaction at hand already
+	waits    []*wait                    // for positions that the stream has not passed
+	aside    map[*subscription]struct{} // that wait for room in the queue
 }
 
 // Subscribe begins a subscription: `subscribed` is queued first, then, where the channel has one, the snapshot, then
 // changes. Subscribing again to the same rows confirms again, with a fresh snapshot, and delivers nothing twice. A client
 // that has to go or was detached gets no subscription. The error is a *protocol.Error.
 func (c *Client) Subscribe(channel string, scope protocol.Scope) error {
-	return c.subscribe(channel, scope, "")
+	return c.subscribe(channel, scope, nil)
 }
 
-// subscribe resumes from since, where that is not empty and can be done.
-func (c *Client) subscribe(channel string, scope protocol.Scope, since string) error {
+// subscribe resumes, where r is not nil and it can be done.
+func (c *Client) subscribe(channel string, scope protocol.Scope, r *resumption) error {
 	h := c.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -51,24 +56,25 @@ func (c *Client) subscribe(channel string, scope protocol.Scope, since string) e
 	if old != nil {
 		h.release(old.group) // no later frame holds what it has gathered
 	}
-	if since != "" {
+	s := old
+	if old == nil || old.group.echo != string(scope.Raw) || r != nil {
 		if old != nil {
 			h.drop(old)
 		}
-		h.beginSince(h.add(c, ch.topic(index, value), scope.Raw), since)
+		s = h.add(c, ch.topic(index, value), scope.Raw)
+		if c.outdated(ch) {
+			h.holdBack(s, Concern{})
+		}
+	}
+	if r != nil {
+		h.beginSince(s, r)
 		return nil
 	}
-	if !h.push(c, c.subscribed(ch.Name, scope.Raw)) {
-		return nil // it has to go, and while it lingers its subscriptions must not gather
+	if !h.put(s, c.subscribed(ch.Name, scope.Raw)) {
+		h.drop(s) // the client has to go, and while it lingers its subscriptions must not gather
+		return nil
 	}
-	if old != nil {
-		if old.group.echo == string(scope.Raw) {
-			h.begin(old)
-			return nil
-		}
-		h.drop(old)
-	}
-	h.begin(h.add(c, ch.topic(index, value), scope.Raw))
+	h.begin(s)
 	return nil
 }
 
@@ -81,23 +87,22 @@ func (h *Hub) add(c *Client, t *topic, echo []byte) *subscription {
 }
 
 // beginSince is begin for a subscription that is resumed.
-func (h *Hub) beginSince(s *subscription, since string) {
+func (h *Hub) beginSince(s *subscription, r *resumption) {
 	c, name, echo := s.client, s.group.topic.channel.Name, []byte(s.group.echo)
-	frames, reason := h.resume(s, since)
-	if reason != "" {
-		if h.push(c, c.subscribed(name, echo)) && h.push(c, protocol.AppendReset(nil, name, echo, reason)) {
+	if h.resume(s, r); r.refused != "" {
+		if h.put(s, c.subscribed(name, echo)) && h.put(s, protocol.AppendReset(nil, name, echo, r.refused)) {
 			h.begin(s)
 		} else {
 			h.drop(s)
 		}
 		return
 	}
-	if !h.push(c, protocol.AppendSubscribedAt(nil, name, echo, since, true)) {
+	if !h.put(s, protocol.AppendSubscribedAt(nil, name, echo, r.since, true)) {
 		h.drop(s)
 		return
 	}
-	for _, frame := range frames {
-		h.pushChanges(c, frame)
+	for _, frame := range r.frames {
+		h.give(s, frame)
 	}
 	s.activate(nil)
 }
@@ -156,6 +161,9 @@ func (c *Client) Send(frame []byte) {
 // the call before, or nil. The error is ctx's, or a *Closed when the client has to go: it has all that was due to it, or
 // was too slow to get it.
 func (c *Client) Next(ctx context.Context, reuse [][]byte) ([][]byte, error) {
+	if c.queue.sent() {
+		c.hub.letIn(c)
+	}
 	return c.queue.take(ctx, reuse)
 }
 
@@ -180,5 +188,6 @@ func (c *Client) Detach() {
 	for _, s := range c.subs {
 		h.drop(s)
 	}
+	h.forgetWaits(c)
 	delete(h.clients, c)
 }

@@ -92,15 +92,26 @@ func (h *Hub) splitIfLarge(changes int) {
 	at := protocol.Cursor{Epoch: h.epoch, Position: uint64(p.tx.Commit), Index: uint32(changes)}
 	t := protocol.Transaction{Cursor: at.String(), CommitTime: p.tx.Time, Partial: true}
 	for _, c := range p.clients {
-		if frame := c.transactionFrame(t); frame != nil {
-			h.pushChanges(c, frame)
-			if !c.split {
-				c.split = true
-				p.split = append(p.split, c)
-			}
+		if h.sendTransaction(c, t) && !c.split {
+			c.split = true
+			p.split = append(p.split, c)
 		}
 	}
 	h.clearParts()
+}
+
+// sendTransaction sends a client the frame of its parts, or keeps them while it has to wait. It returns false where there
+// are none.
+func (h *Hub) sendTransaction(c *Client, t protocol.Transaction) bool {
+	if c.holds > 0 {
+		h.keepTransaction(c, t)
+		return true
+	}
+	frame := transactionFrame(c.parts, t)
+	if frame != nil {
+		h.pushChanges(c, frame)
+	}
+	return frame != nil
 }
 
 // sendParts sends each client its frame of the transaction.
@@ -111,16 +122,19 @@ func (h *Hub) sendParts(cursor string) {
 	}
 	t := protocol.Transaction{Cursor: cursor, CommitTime: p.tx.Time}
 	for _, c := range p.clients {
-		if frame := c.transactionFrame(t); frame != nil {
-			h.pushChanges(c, frame)
+		if h.sendTransaction(c, t) {
 			c.split = false
 		}
 	}
 	for _, c := range p.split {
-		if c.split { // nothing more came for it: it has to learn that the transaction is over
+		switch {
+		case !c.split:
+		case c.holds > 0:
+			h.keepTransaction(c, t)
+		default: // nothing more came for it: it has to learn that the transaction is over
 			h.pushChanges(c, protocol.AppendTransaction(nil, t))
-			c.split = false
 		}
+		c.split = false
 	}
 	h.clearParts()
 	clear(p.split)
@@ -151,11 +165,11 @@ func (h *Hub) clearParts() {
 	p.clients, p.all, p.bytes = p.clients[:0], p.all[:0], 0
 }
 
-// transactionFrame makes the frame of the client's parts; nil where they are empty.
-func (c *Client) transactionFrame(t protocol.Transaction) []byte {
+// transactionFrame makes the frame of a client's parts; nil where they are empty.
+func transactionFrame(parts []*part, t protocol.Transaction) []byte {
 	var only *part
 	full := 0
-	for _, p := range c.parts {
+	for _, p := range parts {
 		if len(p.events) > 0 {
 			only = p
 			full++
@@ -171,7 +185,7 @@ func (c *Client) transactionFrame(t protocol.Transaction) []byte {
 		return only.frame
 	}
 	bodies := make([][]byte, 0, full)
-	for _, p := range c.parts {
+	for _, p := range parts {
 		if len(p.events) > 0 {
 			bodies = append(bodies, p.encoded())
 		}
@@ -202,51 +216,6 @@ func (h *Hub) reach(position cdc.LSN) {
 	h.position, h.cursorText = position, ""
 	h.answerWaits()
 	h.completeParked()
-}
-
-// wait is a client's wish to know when the stream has passed a position.
-type wait struct {
-	client *Client
-	lsn    cdc.LSN
-	text   string // as the client wrote it
-}
-
-// maxWaits is how many positions one client may wait for at the same time.
-const maxWaits = 100
-
-// WaitFor answers as soon as everything that committed before the position was delivered. text is the position as the
-// client wrote it. A client that waits for too many has to go.
-func (c *Client) WaitFor(lsn cdc.LSN, text string) {
-	h := c.hub
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	defer h.flush()
-	switch {
-	case c.detached:
-	case lsn <= h.position:
-		h.push(c, protocol.AppendPassed(nil, text, h.cursor()))
-	case c.waits == maxWaits:
-		h.dismiss(c, protocol.CloseLimitExceeded)
-	default:
-		c.waits++
-		h.waits = append(h.waits, wait{c, lsn, text})
-	}
-}
-
-func (h *Hub) answerWaits() {
-	left := h.waits[:0]
-	for _, w := range h.waits {
-		switch {
-		case w.client.detached:
-		case w.lsn > h.position:
-			left = append(left, w)
-		default:
-			w.client.waits--
-			h.push(w.client, protocol.AppendPassed(nil, w.text, h.cursor()))
-		}
-	}
-	clear(h.waits[len(left):])
-	h.waits = left
 }
 
 // beat sends every client of the extended protocol the cursor now and then, so that one that hears of no changes can
@@ -309,7 +278,8 @@ func (h *Hub) tend(ctx context.Context) {
 		h.log.trim(time.Now(), h.position)
 		h.noteNeeded()
 		h.giveUpParked(time.Now())
-		stuck := h.position == before && (len(h.waits) > 0 || len(h.parked) > 0)
+		h.replays.trim(time.Now())
+		stuck := h.position == before && (h.waits.recent(time.Now()) || len(h.parked) > 0)
 		before = h.position
 		h.mu.Unlock()
 		if stuck && h.nudge != nil {

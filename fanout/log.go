@@ -182,10 +182,11 @@ func (l *replayLog) key(index *scopeIndex, value []byte) logKey {
 	return logKey{index, maphash.Bytes(l.seed, value)}
 }
 
-// indexChunk brings a chunk's index up to date.
-func (h *Hub) indexChunk(c *logChunk) {
-	for ; c.indexed < len(c.entries); c.indexed++ {
+// indexChunk brings a chunk's index up to date, or nearer to that by about so many bytes of the log.
+func (h *Hub) indexChunk(c *logChunk, most int) {
+	for ; c.indexed < len(c.entries) && most > 0; c.indexed++ {
 		tx, n := c.entries[c.indexed], 0
+		most -= tx.Size()
 		for change := range tx.Changes() {
 			for _, b := range h.bindingsThen(change.Table) {
 				at := logPlace{c.indexed, n}

@@ -70,7 +70,7 @@ func (h *Hub) distrustReadings() {
 	h.completeParked()
 }
 
-// waitingFor lists the channel's subscriptions that wait for a snapshot.
+// waitingFor lists the channel's subscriptions that wait for a snapshot, or for room for it.
 func (h *Hub) waitingFor(ch *channel) []*subscription {
 	var subs []*subscription
 	collect := func(r *reading) {
@@ -85,6 +85,13 @@ func (h *Hub) waitingFor(ch *channel) []*subscription {
 	}
 	for _, r := range h.parked {
 		collect(r)
+	}
+	for c := range h.clients {
+		for s := range c.aside {
+			if s.group.topic.channel == ch {
+				subs = append(subs, s)
+			}
+		}
 	}
 	return subs
 }
@@ -108,8 +115,6 @@ func (h *Hub) completeExtended(s *subscription, v *cdc.Visibility, rows *shownRo
 		h.await(s)
 		return
 	}
-	s.reading = nil
-	s.activate(nil)
 	to.extended = true
 	frame := frames[to]
 	switch {
@@ -119,7 +124,12 @@ func (h *Hub) completeExtended(s *subscription, v *cdc.Visibility, rows *shownRo
 		frame = protocol.AppendSnapshotAt(nil, name, echo, h.cursor(), rows.seenBy(to))
 		frames[to] = frame
 	}
-	h.push(s.client, frame)
+	if h.setAside(s, len(frame)) {
+		return
+	}
+	s.reading = nil
+	s.activate(nil)
+	h.put(s, frame)
 }
 
 // merge puts changes into the rows of a snapshot.

@@ -21,6 +21,7 @@ type queue struct {
 	frames [][]byte
 	bytes  int // of frames, and of those that the last take gave out and that may still be on their way
 	taken  int
+	wanted int // how much room somebody waits for; see fits
 	closed *Closed
 	ready  chan struct{}
 }
@@ -44,6 +45,37 @@ func (q *queue) push(frame []byte) bool {
 	}
 	q.frames = append(q.frames, frame)
 	q.bytes += len(frame)
+	return true
+}
+
+// fits tells whether a frame of n bytes would be taken. Where it would not, sent will tell when there is room for it.
+func (q *queue) fits(n int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed != nil || q.bytes == 0 || q.bytes+n <= q.limit {
+		return true
+	}
+	q.wanted = max(q.wanted, n)
+	return false
+}
+
+// room is how many bytes fit at the moment.
+func (q *queue) room() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.limit - q.bytes
+}
+
+// sent lets the frames of the take before count as gone, and tells whether that made room for what somebody waits for.
+func (q *queue) sent() (room bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.bytes -= q.taken
+	q.taken = 0
+	if q.wanted == 0 || q.bytes > 0 && q.bytes+q.wanted > q.limit {
+		return false
+	}
+	q.wanted = 0
 	return true
 }
 

@@ -100,6 +100,9 @@ type reading struct {
 func (h *Hub) await(s *subscription) {
 	t := s.group.topic
 	r := h.readings[t]
+	if s.reading != r || s.aside {
+		h.leave(s) // it is in one place only: another reading may be parked, and would complete it a second time
+	}
 	if r == nil {
 		r = &reading{topic: t, waiting: map[*subscription]struct{}{}}
 		h.readings[t] = r
@@ -110,10 +113,17 @@ func (h *Hub) await(s *subscription) {
 	s.reading = r
 }
 
-// leave takes a subscription from those that wait for the topic's snapshot. A reading that nobody waits for any more is
-// forgotten: clients that come and go must not make work and memory gather.
+// leave takes a subscription from those that wait for the topic's snapshot, or for room for it. A reading that nobody waits
+// for any more is forgotten: clients that come and go must not make work and memory gather.
 func (h *Hub) leave(s *subscription) {
+	if s.aside {
+		s.aside = false
+		delete(s.client.aside, s)
+	}
 	r := s.reading
+	if r == nil {
+		return
+	}
 	s.reading = nil
 	delete(r.waiting, s)
 	if len(r.waiting) > 0 || h.readings[r.topic] != r {
@@ -181,6 +191,9 @@ func (h *Hub) read(ctx context.Context, r *reading) {
 func (h *Hub) start(r *reading) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for s := range r.waiting {
+		h.setAside(s, h.queueBytes/2)
+	}
 	if len(r.waiting) == 0 {
 		return false
 	}
@@ -221,6 +234,7 @@ func (h *Hub) giveUp(r *reading) {
 			h.end(s, protocol.CodeSnapshotUnavailable, "the snapshot could not be read: try again")
 		case s.again:
 			// An error frame does not say which view has gone stale, and the client has asked for nothing.
+			h.leave(s) // or others that come would wait for a reading that is over
 			s.client.queue.close(protocol.CloseServiceRestart)
 		default:
 			h.drop(s)
@@ -268,7 +282,10 @@ func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot, rows *shownRows) {
 			frame = protocol.AppendSnapshot(nil, r.topic.channel.Name, []byte(to.echo), rows.seenBy(to))
 			frames[to] = frame
 		}
-		h.push(s.client, frame)
+		if h.setAside(s, len(frame)) {
+			continue
+		}
+		h.put(s, frame)
 		h.release(s.group)
 		s.reading = nil
 		s.activate(&seen{visibility: &visibility, upto: snapshot.Upto})

@@ -92,29 +92,46 @@ func (r *relations) settle(ctx context.Context, xid uint32, tables []*cdc.Table)
 		return err
 	}
 	r.types.Forget(told.types...)
-	now := &described{byOID: map[uint32]*relation{}}
+	then, now := map[uint32]*relation{}, &described{byOID: map[uint32]*relation{}}
 	r.block = now
 	defer func() { r.block = nil }()
-	for _, was := range told.list {
+	instead := map[*cdc.Table]*cdc.Table{}
+	for i, was := range told.list {
+		then[was.message.OID] = was
 		if !now.knows(was.message) {
 			if err := r.lookUp(ctx, was.message, was.number); err != nil {
 				return err
 			}
 		}
-		is := now.byOID[was.message.OID]
-		for i, table := range tables {
-			if table != was.table {
+		if i+1 < len(told.list) && told.list[i+1].number < was.number {
+			continue // the partition's table was described anew with it, and no change came in between
+		}
+		for _, oid := range []uint32{was.message.OID, now.byOID[was.message.OID].root} {
+			if then[oid] == nil {
 				continue
 			}
-			if is.partial != was.partial || !slices.EqualFunc(is.table.Columns, table.Columns, sameIdentity) {
-				return interruption{fmt.Errorf("table %s: %w", table, errTakenInWrongly)}
+			was, is := then[oid], now.byOID[oid]
+			if other := instead[was.table]; slices.Contains(tables, was.table) && (!was.takesRowsLike(is) || other != nil && other != is.table) {
+				return interruption{fmt.Errorf("table %s: %w", was.table, errTakenInWrongly)}
 			}
-			tables[i] = is.table
+			instead[was.table] = is.table
+		}
+	}
+	for i, table := range tables {
+		if is := instead[table]; is != nil {
+			tables[i] = is
 		}
 	}
 	r.block = nil
 	r.promote(now)
 	return nil
+}
+
+// takesRowsLike tells whether two descriptions of the same message make the same of a row: see images.
+func (r *relation) takesRowsLike(other *relation) bool {
+	return r.partial == other.partial && slices.EqualFunc(r.table.Columns, other.table.Columns, func(a, b cdc.Column) bool {
+		return a.Identity == b.Identity
+	})
 }
 
 const (
@@ -143,8 +160,6 @@ func (r *relations) awaitVisible(ctx context.Context, xid uint32) error {
 		}
 	}
 }
-
-func sameIdentity(a, b cdc.Column) bool { return a.Identity == b.Identity }
 
 // promote makes descriptions those of the connection, but for tables that it has newer ones of.
 func (r *relations) promote(d *described) {

@@ -100,9 +100,9 @@ func start(t testing.TB, url string) *gateway {
 }
 
 // launch runs a gateway without waiting. What waits between source and sink is bounded by handoffBytes.
-func launch(t testing.TB, url string, handoffBytes int) *gateway {
+func launch(t testing.TB, url string, handoffBytes int, adjust ...func(*wal.Source)) *gateway {
 	t.Helper()
-	g := run(t, url, wal.SetupAuto, handoffBytes)
+	g := run(t, url, wal.SetupAuto, handoffBytes, adjust...)
 	t.Cleanup(func() {
 		if err := g.stop(); err != nil && !t.Failed() {
 			t.Errorf("the pipeline failed: %v", err)
@@ -112,7 +112,7 @@ func launch(t testing.TB, url string, handoffBytes int) *gateway {
 }
 
 // run sets up the database, and runs a gateway in the given mode. The test has to stop it.
-func run(t testing.TB, url string, mode wal.SetupMode, handoffBytes int) *gateway {
+func run(t testing.TB, url string, mode wal.SetupMode, handoffBytes int, adjust ...func(*wal.Source)) *gateway {
 	t.Helper()
 	server := newServer(t, url)
 	want := prepare(t, server)
@@ -121,6 +121,9 @@ func run(t testing.TB, url string, mode wal.SetupMode, handoffBytes int) *gatewa
 	tracker := &cdc.Tracker{}
 	checkpoints := &wal.Checkpoints{Pool: server.Pool, Slot: server.Slot}
 	g.source = wal.NewSource(server, url, want, tracker, checkpoints, values.NewCatalog(values.Options{}))
+	for _, f := range adjust {
+		f(g.source)
+	}
 	pipeline := &cdc.Pipeline{
 		Source: g.source, Sink: g.recorder, Tracker: tracker, Checkpoints: checkpoints, CheckpointEvery: time.Second,
 		HandoffBytes: handoffBytes, OnCheckpointError: func(error) {},
@@ -159,6 +162,7 @@ type recorder struct {
 	mu      sync.Mutex
 	lines   []string
 	sizes   []int // of the transactions: how many changes
+	xids    []uint32
 	tables  []*cdc.Table
 	origins []string      // of the transactions
 	gate    chan struct{} // while not nil: deliveries wait until it is closed
@@ -179,7 +183,7 @@ func (r *recorder) Deliver(tx *cdc.Transaction) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sizes = append(r.sizes, tx.Len())
+	r.sizes, r.xids = append(r.sizes, tx.Len()), append(r.xids, tx.XID)
 	r.origins = append(r.origins, tx.Origin)
 	for c := range tx.Changes() {
 		r.lines = append(r.lines, describe(c))

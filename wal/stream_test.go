@@ -25,7 +25,7 @@ func (g *gateway) written(t testing.TB) string {
 	return query[string](t, g.server.Pool, "select pg_current_wal_insert_lsn()::text")
 }
 
-func alterDatabase(t *testing.T, url, setting string) {
+func alterDatabase(t testing.TB, url, setting string) {
 	t.Helper()
 	pgtest.Exec(t, url, "do $$ begin execute format('alter database %I set "+setting+"', current_database()); end $$")
 }

@@ -52,27 +52,21 @@ reactive:
 	huge.exec(fmt.Sprintf(`insert into reading select n, 2, 'a note of some length ' || n from generate_series(1, %d) n`, rows))
 	huge.exec(`insert into reading select -n, 3, 'few' from generate_series(1, 10) n`)
 	t.Logf("%d rows written in %s", rows, time.Since(written))
-	write := func(id int) {
-		pgtest.Exec(t, database, fmt.Sprintf(`insert into reading values (%d, 1, 'quick')`, -id))
-	}
-	has := func(id int) bool { return quick.rows[fmt.Sprintf("id:-%d", id)] != nil }
 	latency := func(id int) time.Duration {
 		began := time.Now()
-		write(id)
-		other.until("it has come", func() bool { return has(id) })
+		pgtest.Exec(t, database, fmt.Sprintf(`insert into reading values (%d, 1, 'quick')`, -id))
+		for quick.rows[fmt.Sprintf("id:-%d", id)] == nil {
+			if err := other.next(began.Add(10 * patience)); err != nil {
+				t.Fatalf("wait for what was written: %v", err)
+			}
+		}
 		return time.Since(began)
 	}
 	// What is written behind it comes when all of it has come.
-	written = time.Now()
-	write(100)
-	for !has(100) {
-		if err := other.next(written.Add(10 * patience)); err != nil {
-			t.Fatalf("the stream does not come to the end of what was written: %v", err)
-		}
-	}
+	caughtUp := latency(100)
 	_, metrics := g.ask("/metrics")
 	spilled := figure(t, metrics, "reactive_spilled_bytes")
-	t.Logf("all of it is in the gateway %s later, %.0f MiB on disk", time.Since(written), spilled/(1<<20))
+	t.Logf("all of it is in the gateway %s later, %.0f MiB on disk", caughtUp, spilled/(1<<20))
 	if figure(t, metrics, "reactive_transactions_in_progress") != 1 || spilled == 0 {
 		t.Error("nothing is in progress and on disk")
 	}

@@ -1,4 +1,4 @@
-.PHONY: demo build test lint fuzz
+.PHONY: demo build test soak property lint fuzz
 
 demo: build
 	@.ci/install postgresql
@@ -12,6 +12,32 @@ test:
 	@.ci/install postgresql chromium compiler procps
 	go vet ./...
 	go test -race -count=1 -timeout 14m ./...
+	.ci/on-newest-postgresql go test -race -count=1 -timeout 14m ./wal/... ./auth ./integration
+
+# What the oracle in integration/ does, for SOAK in all, a quarter for each way of restarting the gateway. What is drawn is
+# drawn from SEED; ORACLE takes further flags, such as -clients=80 (go test ./integration -args -help lists them).
+SOAK ?= 10m
+SEED ?= 1
+ORACLE ?=
+soak:
+	@.ci/install postgresql
+	go test -count=1 -timeout 0 -v -run '^(TestSoak|TestP20P21.*)$$' ./integration -soak $(SOAK) -seed $(SEED) $(ORACLE)
+
+# Every property test for TIME, with other draws in every round. That every view is true, and that nobody is shown what is not
+# theirs, is the soak's property: here without restarts.
+TIME ?= 10m
+property:
+	@.ci/install postgresql
+	@set -e; for file in $$(grep -rlE --include='*_test.go' 'rapid\.(Make)?Check\(' .); do \
+		for target in $$(awk '/^func Test/ {name = $$2} /rapid\.(Make)?Check\(/ {sub(/\(.*/, "", name); print name}' $$file); do \
+			echo "$$(dirname $$file) $$target"; \
+			sleep $(TIME) & timer=$$!; \
+			while kill -0 $$timer 2>/dev/null; do \
+				go test -count=1 -run "^$$target\$$" $$(dirname $$file) -rapid.checks 2000 -rapid.seed $$(od -An -N4 -tu4 /dev/urandom) || { kill $$timer; exit 1; }; \
+			done; \
+		done; \
+	done
+	go test -count=1 -timeout 0 -v -run '^TestSoak$$/^none$$' ./integration -soak $(TIME) -seed $(SEED) $(ORACLE)
 
 lint:
 	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run ./...

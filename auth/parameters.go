@@ -12,6 +12,7 @@ import (
 type statement struct {
 	text       string
 	parameters []parameter // $1, $2, ...
+	words      []word      // what it says
 }
 
 // parameter is what a placeholder stands for: "scope", "scope.col", "channel", or "ctx" with a path of claims.
@@ -32,6 +33,7 @@ func parseStatement(sql string) (*statement, error) {
 	for _, p := range pieces {
 		if !p.placeholder {
 			text.WriteString(p.text)
+			s.words = append(s.words, wordsOf(p.text)...)
 			continue
 		}
 		parameter, err := readPlaceholder(p.text)
@@ -39,6 +41,7 @@ func parseStatement(sql string) (*statement, error) {
 			return nil, err
 		}
 		s.parameters = append(s.parameters, parameter)
+		s.words = append(s.words, word{kind: placedWord, parameter: &parameter})
 		fmt.Fprintf(&text, "$%d", len(s.parameters))
 	}
 	s.text = text.String()

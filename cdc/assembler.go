@@ -3,22 +3,37 @@ package cdc
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// Errors of the assembler: the source broke the grammar Begin, changes, Commit.
+// Errors of the assembler: the source broke the grammar Begin, changes, Commit, or that of a streamed transaction.
 var (
 	ErrNoTransaction   = errors.New("no transaction is open")
 	ErrTransactionOpen = errors.New("a transaction is open already")
 	ErrCommitMismatch  = errors.New("the commit's position is not the one that the transaction began with")
 )
 
-// Assembler gathers the changes of one transaction at a time and yields it, whole, at its commit. It copies what it is
-// given. It belongs to one goroutine.
+// Assembler gathers changes and yields each transaction, whole, at its commit. It copies what it is given. It belongs to one
+// goroutine.
+//
+// A transaction comes in one piece, from Begin to Commit, or, while it is still in progress on the server, in blocks, from
+// StreamStart to StreamStop, with those of others and whole transactions in between, until StreamCommit.
 type Assembler struct {
-	open   bool
+	// Spill bounds the memory; the zero value does not.
+	Spill Spill
+
+	whole    assembly             // the transaction that comes in one piece
+	streamed map[uint32]*assembly // those in progress, by their identifiers
+	open     *assembly            // the one that changes go to; nil between transactions and blocks
+	memory   int                  // of the sealed segments of all
+}
+
+// assembly is a transaction in the making. What was added last is in the buffer, the segment to come.
+type assembly struct {
 	tx     Transaction
 	buffer []byte
+	subtransactions
 }
 
 // segmentSize is the memory in which a transaction grows. A transaction that fits in one is copied to its exact size,
@@ -27,81 +42,163 @@ const segmentSize = 64 << 10
 
 // Begin opens a transaction that will commit at the given position.
 func (a *Assembler) Begin(xid uint32, commit LSN, at time.Time) error {
-	if a.open {
+	if a.open != nil {
 		return fmt.Errorf("begin transaction %d: %w", xid, ErrTransactionOpen)
 	}
-	a.open = true
-	a.tx = Transaction{XID: xid, Commit: commit, Time: at}
-	a.buffer = a.buffer[:0]
+	a.open = &a.whole
+	a.whole.tx = Transaction{XID: xid, Commit: commit, Time: at}
+	a.whole.buffer = a.whole.buffer[:0]
 	return nil
 }
 
-// Add appends a change. The images must be rows that CheckRow accepts, or nil.
+// Add appends a change. The images must be rows that CheckRow accepts, or nil. After a *SpillError the assembler is good for
+// nothing but Discard.
 func (a *Assembler) Add(op Op, table *Table, before, after Row) error {
-	if !a.open {
+	t := a.open
+	if t == nil {
 		return fmt.Errorf("add %s of %s: %w", op, table, ErrNoTransaction)
 	}
-	if len(a.buffer) > 0 && len(a.buffer)+len(before)+len(after) > segmentSize {
-		a.seal()
+	if len(t.buffer) > 0 && len(t.buffer)+len(before)+len(after) > segmentSize {
+		if err := a.seal(t); err != nil {
+			return err
+		}
 	}
-	a.buffer = packChange(a.buffer, op, a.tableIndex(table), before, after)
-	a.tx.changes++
+	index := t.tableIndex(table)
+	if t.streamed {
+		t.buffer = t.attribute(t.buffer)
+	}
+	t.buffer = packChange(t.buffer, op, index, before, after)
+	t.tx.changes++
 	return nil
 }
 
-// SetOrigin says where the open transaction comes from. What is said last counts.
+// SetOrigin says who made the changes of the open transaction. What is said last counts, as far as it is not rolled back.
 func (a *Assembler) SetOrigin(origin string) error {
-	if !a.open {
+	if a.open == nil {
 		return fmt.Errorf("set origin: %w", ErrNoTransaction)
 	}
-	a.tx.Origin = origin
+	if a.open.streamed {
+		a.open.origins = append(a.open.origins, said{within: a.open.now, origin: a.open.tx.Origin})
+	}
+	a.open.tx.Origin = origin
 	return nil
 }
 
 // Commit closes the transaction and returns it.
 func (a *Assembler) Commit(commit, end LSN) (*Transaction, error) {
-	if !a.open {
+	if a.open == nil {
 		return nil, fmt.Errorf("commit at %s: %w", commit, ErrNoTransaction)
 	}
-	if commit != a.tx.Commit {
-		return nil, fmt.Errorf("commit at %s of a transaction that began for %s: %w", commit, a.tx.Commit, ErrCommitMismatch)
+	if commit != a.open.tx.Commit || a.open != &a.whole {
+		return nil, fmt.Errorf("commit at %s of a transaction that began for %s: %w", commit, a.open.tx.Commit, ErrCommitMismatch)
 	}
-	if len(a.buffer) > segmentSize {
-		a.seal() // one huge change: it leaves with the transaction, for nobody else needs so much room
-	} else if len(a.buffer) > 0 {
-		last := make([]byte, len(a.buffer))
-		copy(last, a.buffer)
-		a.tx.segments = append(a.tx.segments, last)
-		a.tx.bytes += len(last)
+	a.open = nil
+	return a.finish(&a.whole, end)
+}
+
+// Open tells whether a transaction, or a block of one, is open.
+func (a *Assembler) Open() bool { return a.open != nil }
+
+// Discard forgets what was gathered: its source will send it again from the beginning.
+func (a *Assembler) Discard() {
+	a.whole.tx.disk.close()
+	a.whole.tx = Transaction{}
+	for _, t := range a.streamed {
+		t.tx.disk.close()
 	}
-	tx := a.tx
+	a.open, a.streamed, a.memory = nil, nil, 0
+}
+
+// finish makes of an assembly the transaction that nobody changes any more.
+func (a *Assembler) finish(t *assembly, end LSN) (*Transaction, error) {
+	if len(t.buffer) > segmentSize {
+		// One huge change: it leaves with the transaction, for nobody else needs so much room.
+		if err := a.seal(t); err != nil {
+			return nil, err
+		}
+	} else if len(t.buffer) > 0 {
+		last := make([]byte, len(t.buffer))
+		copy(last, t.buffer)
+		t.tx.segments = append(t.tx.segments, segment{packed: last, size: len(last)})
+		t.tx.bytes += len(last)
+		a.memory += len(last)
+	}
+	tx := t.tx
 	tx.End = end
-	a.Discard()
+	t.tx = Transaction{}
+	a.memory -= tx.bytes
 	return &tx, nil
 }
 
-// Open tells whether a transaction is open.
-func (a *Assembler) Open() bool { return a.open }
-
-// Discard forgets the open transaction, if any: its source will send it again from the beginning.
-func (a *Assembler) Discard() {
-	a.open = false
-	a.tx = Transaction{}
+// seal makes a segment of the buffer.
+func (a *Assembler) seal(t *assembly) error {
+	t.mark()
+	s := segment{packed: t.buffer, size: len(t.buffer)}
+	if t.tx.disk != nil {
+		if err := a.write(t.tx.disk, &s); err != nil {
+			return err
+		}
+		t.tx.segments = append(t.tx.segments, s)
+		if t.buffer = t.buffer[:0]; cap(t.buffer) > 2*segmentSize {
+			t.buffer = make([]byte, 0, segmentSize)
+		}
+		return nil
+	}
+	t.tx.segments = append(t.tx.segments, s)
+	t.tx.bytes += s.size
+	a.memory += s.size
+	t.buffer = make([]byte, 0, segmentSize)
+	if a.Spill.Bytes > 0 && a.memory > a.Spill.Bytes {
+		return a.spill(a.largest())
+	}
+	return nil
 }
 
-func (a *Assembler) seal() {
-	a.tx.segments = append(a.tx.segments, a.buffer)
-	a.tx.bytes += len(a.buffer)
-	a.buffer = make([]byte, 0, segmentSize)
+// spill moves what is sealed of a transaction to disk, where from now on its segments go as they are sealed.
+func (a *Assembler) spill(t *assembly) error {
+	disk, err := newSpillFile(a.Spill.Dir)
+	if err != nil {
+		return a.Spill.failed(err)
+	}
+	segments := slices.Clone(t.tx.segments)
+	for i := range segments {
+		if err := a.write(disk, &segments[i]); err != nil {
+			disk.close()
+			return err
+		}
+	}
+	t.tx.segments, t.tx.disk = segments, disk
+	a.memory -= t.tx.bytes
+	t.tx.bytes = 0
+	return nil
+}
+
+func (a *Assembler) write(disk *spillFile, s *segment) (err error) {
+	if s.at, err = disk.append(s.packed); err != nil {
+		return a.Spill.failed(err)
+	}
+	s.packed = nil
+	return nil
+}
+
+// largest is the transaction with the most memory. One that is on disk has none, but for its buffer.
+func (a *Assembler) largest() *assembly {
+	largest := &a.whole
+	for _, t := range a.streamed {
+		if t.tx.bytes > largest.tx.bytes {
+			largest = t
+		}
+	}
+	return largest
 }
 
 // tableIndex looks from the end: neighbours in a transaction are mostly of one table.
-func (a *Assembler) tableIndex(table *Table) int {
-	for i := len(a.tx.tables) - 1; i >= 0; i-- {
-		if a.tx.tables[i] == table {
+func (t *assembly) tableIndex(table *Table) int {
+	for i := len(t.tx.tables) - 1; i >= 0; i-- {
+		if t.tx.tables[i] == table {
 			return i
 		}
 	}
-	a.tx.tables = append(a.tx.tables, table)
-	return len(a.tx.tables) - 1
+	t.tx.tables = append(t.tx.tables, table)
+	return len(t.tx.tables) - 1
 }

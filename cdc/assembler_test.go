@@ -89,7 +89,7 @@ func TestTransactionsDoNotShareMemory(t *testing.T) {
 func TestAssemblerGivesHugeBuffersAway(t *testing.T) {
 	var a Assembler
 	assembleBodies(t, &a, 1, strings.Repeat("x", 20*segmentSize))
-	if got := cap(a.buffer); got > segmentSize {
+	if got := cap(a.whole.buffer); got > segmentSize {
 		t.Errorf("the assembler keeps %d bytes, want at most %d", got, segmentSize)
 	}
 	if got := assembleBodies(t, &a, 2, "small").Size(); got > 1000 {

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Handoff is the queue between a source and the pipeline, bounded in bytes. One goroutine puts, one takes. Putting never
+// Handoff is the queue between a source and the pipeline, bounded in bytes, those on disk included. One goroutine puts, one takes. Putting never
 // blocks, so that a source can go on answering its server while it waits for room.
 type Handoff struct {
 	limit int
@@ -24,12 +24,13 @@ func NewHandoff(limit int) *Handoff {
 	return &Handoff{limit: limit, filled: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
-// Put adds d, or returns false when there is no room: wait for Room and try again.
+// Put adds d, or returns false when there is no room for its transaction: wait for Room and try again. What is no
+// transaction always fits.
 func (h *Handoff) Put(d Delivery) bool {
 	size := d.size()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.bytes > 0 && h.bytes+size > h.limit {
+	if d.Transaction != nil && h.bytes > 0 && h.bytes+size > h.limit {
 		return false
 	}
 	h.items = append(h.items, d)
@@ -115,7 +116,7 @@ func (d Delivery) size() int {
 	if d.Transaction == nil {
 		return transactionOverhead
 	}
-	return d.Transaction.Size()
+	return d.Transaction.Size() + int(d.Transaction.DiskSize())
 }
 
 func signal(c chan struct{}) {

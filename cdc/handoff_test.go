@@ -65,8 +65,8 @@ func TestHandoffPassesAnOversizedItemAlone(t *testing.T) {
 	if h.Put(sized(3, small)) {
 		t.Error("room behind an oversized item")
 	}
-	if h.Put(Delivery{Reset: ResetSlotLost}) {
-		t.Error("room for a reset behind an oversized item")
+	if !h.Put(Delivery{Reset: ResetSlotLost}) || !h.Put(Delivery{Start: &Start{}}) {
+		t.Error("no room for what is no transaction: a source could not go on while its sink is at work")
 	}
 }
 

@@ -34,7 +34,6 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	p.Tracker.Hold(p.Sink.Needed)
 	saverCtx, stopSaver := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSaver()
-	saved := p.Tracker.Position() // before anything is delivered
 	var g errgroup.Group
 	g.Go(func() error {
 		defer handoff.Close()
@@ -47,7 +46,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	})
 	if p.Checkpoints != nil {
 		g.Go(func() error {
-			p.keepCheckpoint(saverCtx, saved)
+			p.keepCheckpoint(saverCtx)
 			return nil
 		})
 	}
@@ -77,33 +76,33 @@ func (p *Pipeline) deliver(handoff *Handoff) {
 	}
 }
 
-// keepCheckpoint saves the delivered position when it has moved, at most once per interval and once more at the end.
-// Only published transactions move it, so the log that the checkpoint itself writes never leads to another one.
-func (p *Pipeline) keepCheckpoint(ctx context.Context, saved Position) {
+// keepCheckpoint saves the checkpoint when it is due, at most once per interval, and once more at the end.
+func (p *Pipeline) keepCheckpoint(ctx context.Context) {
 	ticker := time.NewTicker(p.CheckpointEvery)
 	defer ticker.Stop()
-	save := func(ctx context.Context) {
-		at := p.Tracker.Position()
-		if at == saved {
-			return
-		}
-		if err := p.Checkpoints.Save(ctx, at); err != nil {
-			if !errors.Is(ctx.Err(), context.Canceled) { // otherwise it was cut short for the last one, which follows
-				p.OnCheckpointError(err)
-			}
-			return
-		}
-		saved = at
-	}
 	for {
 		select {
 		case <-ticker.C:
-			save(ctx)
+			p.saveCheckpoint(ctx)
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCheckpoint)
 			defer cancel()
-			save(ctx)
+			p.saveCheckpoint(ctx)
 			return
 		}
+	}
+}
+
+func (p *Pipeline) saveCheckpoint(ctx context.Context) {
+	at, due := p.Tracker.Due()
+	if !due {
+		return
+	}
+	switch err := p.Checkpoints.Save(ctx, at); {
+	case err == nil:
+		p.Tracker.Saved(at)
+	case !errors.Is(ctx.Err(), context.Canceled): // otherwise it was cut short for the last one, which follows
+		p.Tracker.Unsaved(at)
+		p.OnCheckpointError(err)
 	}
 }

@@ -43,7 +43,7 @@ func (j *journal) Passed(position LSN)      { j.note("passed %s", position) }
 func (j *journal) Needed() LSN              { return NeedsNothing }
 func (j *journal) Reset(reason ResetReason) { j.note("reset %s", reason) }
 
-func (j *journal) Save(ctx context.Context, at Position) error {
+func (j *journal) Save(ctx context.Context, c Checkpoint) error {
 	j.mu.Lock()
 	fail, hang := j.fail, j.hang
 	j.saved = append(j.saved, time.Now())
@@ -55,7 +55,7 @@ func (j *journal) Save(ctx context.Context, at Position) error {
 	if fail != nil {
 		return fail
 	}
-	j.note("save %d-%d", at.Commit, at.End)
+	j.note("save %d-%d", c.Delivered.Commit, c.Delivered.End)
 	return nil
 }
 
@@ -75,8 +75,10 @@ func (j *journal) expect(t *testing.T, want ...string) {
 }
 
 func pipeline(source sourceFunc, j *journal) *Pipeline {
+	tracker := &Tracker{}
+	tracker.Resume(Checkpoint{Epoch: "orders"}, 0)
 	return &Pipeline{
-		Source: source, Sink: j, Tracker: &Tracker{}, Checkpoints: j, CheckpointEvery: 5 * time.Second, HandoffBytes: 10 * small,
+		Source: source, Sink: j, Tracker: tracker, Checkpoints: j, CheckpointEvery: 5 * time.Second, HandoffBytes: 10 * small,
 		OnCheckpointError: func(err error) { j.note("checkpoint error: %v", err) },
 	}
 }

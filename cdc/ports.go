@@ -61,9 +61,17 @@ type Sink interface {
 // NeedsNothing is what Needed returns of a sink that has no use for the log behind what was delivered.
 const NeedsNothing = LSN(math.MaxUint64)
 
-// CheckpointStore keeps the delivered position where a restarted gateway finds it.
+// CheckpointStore keeps what a gateway has to know that is restarted, or takes over from another one.
 type CheckpointStore interface {
-	Save(ctx context.Context, delivered Position) error
+	Save(ctx context.Context, c Checkpoint) error
+}
+
+// Checkpoint is how far a gateway has come.
+type Checkpoint struct {
+	Epoch     string   // of the log that the positions are of
+	Delivered Position // the last transaction that was
+	Reached   LSN      // all that committed before it was delivered
+	Released  LSN      // nothing beyond it was ever acknowledged
 }
 
 // Position is a place in the stream: behind one transaction.

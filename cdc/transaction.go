@@ -24,9 +24,17 @@ type Transaction struct {
 	Origin string
 
 	tables   []*Table
-	segments [][]byte
+	segments []segment
 	changes  int
 	bytes    int
+	disk     *spillFile // nil: all is in memory
+}
+
+// segment is a part of the packed changes. No change lies in two.
+type segment struct {
+	packed []byte // nil: it is on disk
+	at     int64
+	size   int
 }
 
 // MaxOrigin bounds Transaction.Origin, in bytes.
@@ -53,20 +61,40 @@ func (t *Transaction) Len() int { return t.changes }
 // Size is the memory that the transaction holds, in bytes, near enough to bound queues by it.
 func (t *Transaction) Size() int { return t.bytes + transactionOverhead }
 
+// DiskSize is what the transaction holds on disk, in bytes.
+func (t *Transaction) DiskSize() int64 {
+	if t.disk == nil {
+		return 0
+	}
+	return t.disk.end
+}
+
 // transactionOverhead is what a transaction costs beside its changes: itself, its slices and its place in a queue.
-const transactionOverhead = 192
+const transactionOverhead = 256
 
 // Tables lists the tables that the changes are of, in the order of their first one. It must not be changed. A table that
 // was altered in the transaction is there more than once.
 func (t *Transaction) Tables() []*Table { return t.tables }
 
-// Changes yields the changes in order.
+// Changes yields the changes in order. It may be called more than once, and from several goroutines at a time.
+//
+// Of a transaction on disk it reads a segment at a time. Where the disk does not give back what was written it panics: half
+// a transaction may have been passed on by then, which can neither be finished nor called back. A gateway that is started
+// anew gets it whole from its source.
 func (t *Transaction) Changes() iter.Seq[Change] {
 	return func(yield func(Change) bool) {
-		for _, segment := range t.segments {
-			for len(segment) > 0 {
+		for i := range t.segments {
+			packed, err := t.load(&t.segments[i])
+			if err != nil {
+				panic(fmt.Errorf("read transaction %d back from disk: %w", t.XID, err))
+			}
+			for len(packed) > 0 {
+				if packed[0] == packedWithin {
+					_, packed = uvarint(packed[1:])
+					continue
+				}
 				var c Change
-				c, segment = t.unpack(segment)
+				c, packed = t.unpack(packed)
 				if !yield(c) {
 					return
 				}
@@ -75,8 +103,18 @@ func (t *Transaction) Changes() iter.Seq[Change] {
 	}
 }
 
+func (t *Transaction) load(s *segment) ([]byte, error) {
+	if s.packed != nil {
+		return s.packed, nil
+	}
+	return t.disk.read(s.at, s.size)
+}
+
 // A change is packed as: the op, the table's index as a varint, then each image as a varint length and its bytes. A
-// length of 0 is no image: an image has two bytes at least.
+// length of 0 is no image: an image has two bytes at least. In a streamed transaction, packedWithin and a varint stand before
+// the changes of another subtransaction than before, and at the beginning of each segment.
+const packedWithin = 0
+
 func packChange(dst []byte, op Op, table int, before, after Row) []byte {
 	dst = append(dst, byte(op))
 	dst = binary.AppendUvarint(dst, uint64(table))
@@ -84,6 +122,10 @@ func packChange(dst []byte, op Op, table int, before, after Row) []byte {
 	dst = append(dst, before...)
 	dst = binary.AppendUvarint(dst, uint64(len(after)))
 	return append(dst, after...)
+}
+
+func appendWithin(dst []byte, subtransaction uint32) []byte {
+	return binary.AppendUvarint(append(dst, packedWithin), uint64(subtransaction))
 }
 
 func (t *Transaction) unpack(b []byte) (Change, []byte) {

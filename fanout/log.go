@@ -87,6 +87,9 @@ func (l *replayLog) keeps() bool { return l.Window > 0 }
 
 // cut notes that nobody who has not got a transaction can resume the channels.
 func (l *replayLog) cut(tx *cdc.Transaction, reason protocol.ResetReason, channels ...*channel) {
+	if !l.keeps() {
+		return
+	}
 	for _, ch := range channels {
 		l.cuts = append(l.cuts, loggedCut{cut{ch, reason}, tx.Commit})
 	}

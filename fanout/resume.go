@@ -220,7 +220,7 @@ func (h *Hub) replayOne(s *subscription, tx *cdc.Transaction, places []logPlace,
 		n++
 	}
 	cursor := protocol.Cursor{Epoch: h.epoch, Position: uint64(tx.End)}.String()
-	frame := s.client.transactionFrame(protocol.Transaction{Cursor: cursor, CommitTime: tx.Time})
+	frame := transactionFrame(s.client.parts, protocol.Transaction{Cursor: cursor, CommitTime: tx.Time})
 	h.clearParts()
 	return frame
 }

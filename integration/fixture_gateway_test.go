@@ -33,13 +33,19 @@ func serve(t *testing.T, database, yaml string, args ...string) *gateway {
 	return g
 }
 
-// start is serve without waiting. The slot is named after the database: slots are the cluster's.
+// start is serve without waiting.
 func start(t *testing.T, database, yaml string, args ...string) *gateway {
+	t.Helper()
+	return startWith(t, nil, database, yaml, args...)
+}
+
+// startWith is start with something in the environment. The slot is named after the database: slots are the cluster's.
+func startWith(t *testing.T, env []string, database, yaml string, args ...string) *gateway {
 	t.Helper()
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "reactive.yaml"), yaml)
 	all := []string{"--database-url", database, "--slot", slotOf(t, database), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}
-	return &gateway{process: run(t, dir, nil, append(all, args...)...)}
+	return &gateway{process: run(t, dir, env, append(all, args...)...)}
 }
 
 // awaitServing waits for the line of the log that names the addresses.

@@ -45,6 +45,27 @@ func (r row) String() string {
 	return strings.Join(members, " ")
 }
 
+// only is the row with the columns that it has of these.
+func (r row) only(columns []string) row {
+	part := row{}
+	for _, column := range columns {
+		part[column] = r[column]
+	}
+	return part
+}
+
+// misfit says how a frame does not fit what the client knows.
+type misfit string
+
+func (m misfit) Error() string { return string(m) }
+
+const (
+	lost       misfit = "lost"         // something that had to come before has not
+	duplicated misfit = "duplicated"   // it has come already
+	disordered misfit = "out of order" // it comes where it cannot
+	leaked     misfit = "leaked"       // the client may not see it
+)
+
 // view is the set of rows of one subscription, as its frames make it.
 type view struct {
 	channel, scope string
@@ -75,7 +96,7 @@ func (v *view) apply(f *serverFrame) error {
 		return fmt.Errorf("unknown type %q", f.Type)
 	}
 	if v.subscribed == 0 {
-		return errors.New("a change before the subscription has begun")
+		return fmt.Errorf("%w: a change before the subscription has begun", disordered)
 	}
 	events := f.Events
 	if f.Event != nil {
@@ -100,12 +121,9 @@ func (v *view) replace(rows []row) error {
 		if err := v.belongs(r); err != nil {
 			return err
 		}
-		key := row{}
-		for _, column := range v.keys {
-			key[column] = r[column]
-		}
+		key := r.only(v.keys)
 		if v.rows[key.String()] != nil {
-			return fmt.Errorf("row %s twice in a snapshot", key)
+			return fmt.Errorf("%w: row %s twice in a snapshot", duplicated, key)
 		}
 		v.rows[key.String()] = r
 	}
@@ -130,23 +148,23 @@ func (v *view) change(e event) error {
 	switch e.Type {
 	case "afterInsert":
 		if known != nil {
-			return fmt.Errorf("an insert of row %s, which is there", key)
+			return fmt.Errorf("%w: an insert of row %s, which is there", duplicated, key)
 		}
 	case "afterUpdate", "afterDelete":
 		if known == nil && !v.partial {
-			return fmt.Errorf("%s of row %s, which is not there", e.Type, key)
+			return fmt.Errorf("%w: %s of row %s, which is not there", lost, e.Type, key)
 		}
 	default:
 		return fmt.Errorf("unknown event %q", e.Type)
 	}
 	if e.Type == "afterUpdate" && known != nil {
 		if want := difference(known, e.Row); want.String() != e.Changed.String() {
-			return fmt.Errorf("changed is {%s}, and really changed {%s}", e.Changed, want)
+			return fmt.Errorf("%w: changed is {%s}, and really changed {%s}", lost, e.Changed, want)
 		}
 	}
 	if e.Type == "afterDelete" {
 		if known != nil && known.String() != e.Row.String() {
-			return fmt.Errorf("deleted {%s}, which was {%s}", e.Row, known)
+			return fmt.Errorf("%w: deleted {%s}, which was {%s}", lost, e.Row, known)
 		}
 		delete(v.rows, key)
 		return nil
@@ -161,7 +179,7 @@ func (v *view) belongs(r row) error {
 		return nil
 	}
 	if got := string(r[v.column]); unquoted(got) != unquoted(v.value) {
-		return fmt.Errorf("a row whose %s is %s in a view of %s", v.column, got, v.value)
+		return fmt.Errorf("%w: a row whose %s is %s in a view of %s", leaked, v.column, got, v.value)
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 )
 
 //go:embed template/notify_trigger.sql
-var notifyTrigger string
+var notifyTrigger string //nolint:gochecknoglobals // as files
 
 // triggerLockTimeout bounds the wait for the table's lock: whoever wants to write waits behind it.
 const triggerLockTimeout = "5s"

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -12,57 +12,109 @@ import (
 	"github.com/reactive-gw/reactive-gw/cdc"
 )
 
-// Checkpoints is the cdc.CheckpointStore in the table mtbreactive.checkpoint of the database itself. A checkpoint is
-// good only for the server and the timeline that it was made on: a restored backup begins another log at old positions.
+// Checkpoints is the cdc.CheckpointStore in the table mtbreactive.checkpoint of the database itself. Its methods may be
+// called from any goroutine.
 type Checkpoints struct {
 	Pool *pgxpool.Pool
 	Slot string
-
-	mu       sync.Mutex
-	systemID string
-	timeline int32
 }
 
-// Identify says which log the positions to come belong to.
-func (c *Checkpoints) Identify(systemID string, timeline int32) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.systemID, c.timeline = systemID, timeline
+// StoredCheckpoint is a checkpoint with the log that it is of, and the last time that continuity was lost.
+type StoredCheckpoint struct {
+	cdc.Checkpoint
+	SystemID        string
+	Timeline        int32
+	PostmasterStart time.Time // of the run of the server that it is good for
+	SavedAt         time.Time
+	Reset           Reset
 }
 
-// Load returns the last delivered position, the zero position where there is none for this log.
-func (c *Checkpoints) Load(ctx context.Context, systemID string, timeline int32) (cdc.Position, error) {
-	var commit, end string
+// Reset says when and why clients had to start over. The zero value is never.
+type Reset struct {
+	Reason cdc.ResetReason
+	Detail string
+	At     time.Time
+}
+
+// errNotOurs: another gateway has begun another epoch, somebody deleted the row, or the server was started anew and it is
+// not known yet whether with the same files.
+var errNotOurs = errors.New("the slot's row in mtbreactive.checkpoint is not that of this epoch on this run of the server")
+
+// Load returns nil where there is no checkpoint.
+func (c *Checkpoints) Load(ctx context.Context) (*StoredCheckpoint, error) {
+	s := &StoredCheckpoint{}
+	var commit, end, reached, released string
+	var resetAt *time.Time
 	err := c.Pool.QueryRow(ctx, `
-		select commit_lsn::text, end_lsn::text from mtbreactive.checkpoint
-		where slot = $1 and system_id = $2 and timeline = $3`, c.Slot, systemID, timeline).Scan(&commit, &end)
+		select epoch, system_id, timeline, postmaster_start, commit_lsn::text, end_lsn::text, reached_lsn::text,
+		       released_lsn::text, saved_at, reset_reason, reset_detail, reset_at
+		from mtbreactive.checkpoint where slot = $1`, c.Slot).Scan(
+		&s.Epoch, &s.SystemID, &s.Timeline, &s.PostmasterStart, &commit, &end, &reached,
+		&released, &s.SavedAt, &s.Reset.Reason, &s.Reset.Detail, &resetAt)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return cdc.Position{}, nil
+		return nil, nil
+	}
+	for _, lsn := range []struct {
+		text string
+		into *cdc.LSN
+	}{{commit, &s.Delivered.Commit}, {end, &s.Delivered.End}, {reached, &s.Reached}, {released, &s.Released}} {
+		if err == nil {
+			*lsn.into, err = cdc.ParseLSN(lsn.text)
+		}
 	}
 	if err != nil {
-		return cdc.Position{}, fmt.Errorf("load checkpoint: %w", err)
+		return nil, fmt.Errorf("load checkpoint: %w", err)
 	}
-	var p cdc.Position
-	if p.Commit, err = cdc.ParseLSN(commit); err == nil {
-		p.End, err = cdc.ParseLSN(end)
+	if resetAt != nil {
+		s.Reset.At = *resetAt
 	}
-	if err != nil {
-		return cdc.Position{}, fmt.Errorf("load checkpoint: %w", err)
-	}
-	return p, nil
+	return s, nil
 }
 
-// Save implements cdc.CheckpointStore.
-func (c *Checkpoints) Save(ctx context.Context, delivered cdc.Position) error {
-	c.mu.Lock()
-	systemID, timeline := c.systemID, c.timeline
-	c.mu.Unlock()
+// Begin puts s, of a new epoch, in the place of what is there.
+func (c *Checkpoints) Begin(ctx context.Context, s *StoredCheckpoint) error {
+	var resetAt *time.Time
+	if !s.Reset.At.IsZero() {
+		resetAt = &s.Reset.At
+	}
 	_, err := c.Pool.Exec(ctx, `
-		insert into mtbreactive.checkpoint (slot, system_id, timeline, commit_lsn, end_lsn)
-		values ($1, $2, $3, $4::text::pg_lsn, $5::text::pg_lsn)
-		on conflict (slot) do update set system_id = excluded.system_id, timeline = excluded.timeline,
-			commit_lsn = excluded.commit_lsn, end_lsn = excluded.end_lsn, saved_at = now()`,
-		c.Slot, systemID, timeline, delivered.Commit.String(), delivered.End.String())
+		insert into mtbreactive.checkpoint as c (slot, epoch, system_id, timeline, postmaster_start, commit_lsn, end_lsn,
+			reached_lsn, released_lsn, reset_reason, reset_detail, reset_at)
+		values ($1, $2, $3, $4, $5, $6::text::pg_lsn, $7::text::pg_lsn, $8::text::pg_lsn, $9::text::pg_lsn, $10, $11, $12)
+		on conflict (slot) do update set epoch = excluded.epoch, system_id = excluded.system_id, timeline = excluded.timeline,
+			postmaster_start = excluded.postmaster_start, commit_lsn = excluded.commit_lsn, end_lsn = excluded.end_lsn,
+			reached_lsn = excluded.reached_lsn, released_lsn = excluded.released_lsn, reset_reason = excluded.reset_reason,
+			reset_detail = excluded.reset_detail, reset_at = excluded.reset_at, saved_at = now()`,
+		c.Slot, s.Epoch, s.SystemID, s.Timeline, s.PostmasterStart, s.Delivered.Commit.String(), s.Delivered.End.String(),
+		s.Reached.String(), s.Released.String(), string(s.Reset.Reason), s.Reset.Detail, resetAt)
+	if err != nil {
+		return fmt.Errorf("begin checkpoint: %w", err)
+	}
+	return nil
+}
+
+// Restarted notes that the epoch goes on with the run of the server that began at the given time.
+func (c *Checkpoints) Restarted(ctx context.Context, epoch string, at time.Time) error {
+	_, err := c.Pool.Exec(ctx, "update mtbreactive.checkpoint set postmaster_start = $3 where slot = $1 and epoch = $2", c.Slot, epoch, at)
+	if err != nil {
+		return fmt.Errorf("note the server's start: %w", err)
+	}
+	return nil
+}
+
+// Save implements cdc.CheckpointStore. Positions only grow within an epoch, whoever comes last: a gateway that was frozen
+// and does not know yet that another one has its slot takes nothing back. On another run of the server nothing is saved
+// until the stream has begun anew: what is there may be an earlier copy's, which only shows as long as it is not written over.
+func (c *Checkpoints) Save(ctx context.Context, at cdc.Checkpoint) error {
+	tag, err := c.Pool.Exec(ctx, `
+		update mtbreactive.checkpoint set saved_at = now(),
+			commit_lsn = greatest(commit_lsn, $3::text::pg_lsn), end_lsn = greatest(end_lsn, $4::text::pg_lsn),
+			reached_lsn = greatest(reached_lsn, $5::text::pg_lsn), released_lsn = greatest(released_lsn, $6::text::pg_lsn)
+		where slot = $1 and epoch = $2 and postmaster_start = pg_catalog.pg_postmaster_start_time()`,
+		c.Slot, at.Epoch, at.Delivered.Commit.String(), at.Delivered.End.String(), at.Reached.String(), at.Released.String())
+	if err == nil && tag.RowsAffected() == 0 {
+		err = errNotOurs
+	}
 	if err != nil {
 		return fmt.Errorf("save checkpoint: %w", err)
 	}

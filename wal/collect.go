@@ -3,6 +3,8 @@ package wal
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -11,7 +13,9 @@ import (
 
 // collector is the Handler that makes transactions of messages. It belongs to the goroutine that decodes.
 type collector struct {
-	ctx       context.Context // of the stream, for the look-ups that a Relation needs
+	ctx context.Context // of the stream, for the look-ups that a Relation needs
+	// meanwhile runs what takes its time, and keeps the connection alive as long.
+	meanwhile func(ctx context.Context, f func(context.Context) error) error
 	relations *relations
 	tracker   *cdc.Tracker
 	assembler cdc.Assembler
@@ -19,9 +23,10 @@ type collector struct {
 
 	skipping bool
 	complete *cdc.Transaction
+	streamed bool // a block, a commit or an abort has changed what is in progress; whoever looks resets it
 }
 
-// lookupTimeout bounds the catalog queries for one Relation message: the stream stands still meanwhile.
+// lookupTimeout bounds the catalog queries for one message: the stream stands still meanwhile.
 const lookupTimeout = 10 * time.Second
 
 // take returns the transaction that the last message completed, or nil.
@@ -59,14 +64,21 @@ func (c *collector) Commit(m Commit) error {
 
 // Relation takes in a table's description.
 func (c *collector) Relation(m Relation) error {
+	return c.lookUp(func(ctx context.Context) error { return c.relations.describe(ctx, m) })
+}
+
+func (c *collector) lookUp(f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(c.ctx, lookupTimeout)
 	defer cancel()
-	return c.relations.describe(ctx, m)
+	return c.meanwhile(ctx, f)
 }
 
 // Type makes the description that follows look the type up anew: it may have been altered.
 func (c *collector) Type(m Type) error {
 	c.relations.types.Forget(m.OID)
+	if block := c.relations.block; block != nil {
+		block.types = append(block.types, m.OID)
+	}
 	return nil
 }
 
@@ -142,12 +154,35 @@ func (c *collector) Message(m LogicalMessage) error {
 	if c.skipping || !m.Transactional {
 		return nil
 	}
+	prefix, subtransaction, _ := strings.Cut(m.Prefix, "@")
 	switch {
-	case m.Prefix == originPrefix && len(m.Content) <= cdc.MaxOrigin && utf8.Valid(m.Content):
+	case prefix == originPrefix && len(m.Content) <= cdc.MaxOrigin && utf8.Valid(m.Content):
+		if err := c.within(subtransaction); err != nil {
+			return err
+		}
 		return c.assembler.SetOrigin(string(m.Content))
-	case m.Prefix == eventPrefix && c.events != nil:
+	case prefix == eventPrefix && c.events != nil:
+		if err := c.within(subtransaction); err != nil {
+			return err
+		}
 		return c.events.Emitted(m.Content, c.assembler.Add)
 	}
+	return nil
+}
+
+// within says whose a message is. Of a transaction that is sent while it is in progress, the server sends every message as one
+// of the transaction itself, also where a subtransaction said it that is rolled back later. So whoever writes a message puts
+// the latest subtransaction that it holds into the prefix: see mtbreactive.say. Where it is missing, the message shares the
+// fate of the change before it.
+func (c *collector) within(subtransaction string) error {
+	xid, err := strconv.ParseUint(subtransaction, 10, 32)
+	if err != nil || c.relations.block == nil {
+		return nil
+	}
+	if err := c.assembler.WithinAtLeast(uint32(xid)); err != nil {
+		return err
+	}
+	c.relations.block.now = c.assembler.Subtransaction()
 	return nil
 }
 

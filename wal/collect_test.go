@@ -2,9 +2,12 @@ package wal
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
 )
@@ -17,6 +20,7 @@ func newCollector(full bool) *collector {
 		{Name: "id", Key: true, Identity: true}, {Name: "item", Identity: full}, {Name: "note", Identity: full},
 	}}
 	return &collector{
+		ctx: context.Background(), meanwhile: func(ctx context.Context, f func(context.Context) error) error { return f(ctx) },
 		tracker:   &cdc.Tracker{},
 		relations: &relations{byOID: map[uint32]*relation{orderOID: {table: table}}},
 	}
@@ -50,7 +54,7 @@ func messages(calls ...func(e *encoder) error) [][]byte {
 		if err := call(&e); err != nil {
 			panic(err)
 		}
-		list = append(list, e.out)
+		list = append(list, e.message())
 	}
 	return list
 }
@@ -69,8 +73,9 @@ func insert(id int) func(*encoder) error {
 
 // decodeAll decodes into the collector until an error, and returns the transactions.
 func decodeAll(c *collector, list [][]byte) (transactions []*cdc.Transaction, err error) {
+	var d Decoder
 	for _, m := range list {
-		if err := Decode(m, c); err != nil {
+		if err := d.Decode(m, c); err != nil {
 			return transactions, err
 		}
 		if tx := c.take(); tx != nil {
@@ -116,7 +121,7 @@ func TestImagesSayWhatIsKnown(t *testing.T) {
 
 func TestCollectorSkipsWhatWasReceived(t *testing.T) {
 	c := newCollector(true)
-	c.tracker.Resume(cdc.Position{Commit: 20, End: 28})
+	c.tracker.Received(&cdc.Transaction{Commit: 20, End: 28})
 	truncate := func(e *encoder) error { return e.Truncate(Truncate{Relations: []uint32{orderOID}}) }
 	transactions, err := decodeAll(c, messages(
 		begin(10), insert(1), commit(10),
@@ -133,9 +138,9 @@ func TestCollectorSkipsWhatWasReceived(t *testing.T) {
 func TestCollectorIsIdleOnlyBetweenTransactions(t *testing.T) {
 	for name, position := range map[string]cdc.LSN{"collecting": 0, "skipping": 20} {
 		c := newCollector(true)
-		c.tracker.Resume(cdc.Position{Commit: position, End: position})
+		c.tracker.Received(&cdc.Transaction{Commit: position, End: position})
 		for i, m := range messages(begin(10), insert(1), commit(10)) {
-			if err := Decode(m, c); err != nil {
+			if err := new(Decoder).Decode(m, c); err != nil {
 				t.Fatal(err)
 			}
 			if got, want := c.idle(), i == 2; got != want {
@@ -164,7 +169,7 @@ func TestCollectorRefusesWhatDoesNotFit(t *testing.T) {
 		}
 	}
 	c := newCollector(true)
-	c.tracker.Resume(cdc.Position{Commit: 20, End: 20})
+	c.tracker.Received(&cdc.Transaction{Commit: 20, End: 20})
 	if _, err := decodeAll(c, messages(begin(10), begin(20))); !errors.Is(err, cdc.ErrTransactionOpen) {
 		t.Errorf("a begin within a transaction that is skipped: error %v", err)
 	}
@@ -192,7 +197,7 @@ func BenchmarkDecode(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(message)))
 			for b.Loop() {
-				if err := Decode(message, refusing{}); err != nil {
+				if err := new(Decoder).Decode(message, refusing{}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -209,12 +214,88 @@ func BenchmarkCollect(b *testing.B) {
 	b.SetBytes(int64(len(update)))
 	for b.Loop() {
 		for _, m := range list {
-			if err := Decode(m, c); err != nil {
+			if err := new(Decoder).Decode(m, c); err != nil {
 				b.Fatal(err)
 			}
 		}
 		if tx := c.take(); tx.Len() != 1 {
 			b.Fatal("the change is gone")
+		}
+	}
+}
+
+// spoken is an Events that adds a change for each content that is a number.
+type spoken struct{ table *cdc.Table }
+
+func (s spoken) Emitted(content []byte, add func(cdc.Op, *cdc.Table, cdc.Row, cdc.Row) error) error {
+	if string(content) == "no event" {
+		return nil
+	}
+	return add(cdc.Insert, s.table, nil, image(string(content)))
+}
+
+func TestCollectorTakesInWhatIsSaidToIt(t *testing.T) {
+	said := func(prefix string, transactional bool, content string) func(*encoder) error {
+		return func(e *encoder) error {
+			return e.Message(LogicalMessage{Prefix: prefix, Transactional: transactional, Content: []byte(content)})
+		}
+	}
+	c := newCollector(true)
+	c.events = spoken{&cdc.Table{Schema: "public", Name: "typing", Columns: []cdc.Column{{Name: "id"}}}}
+	c.tracker.Received(&cdc.Transaction{Commit: 10, End: 18})
+	transactions, err := decodeAll(c, messages(
+		begin(10), said("mtbreactive", true, "1"), said("mtbreactive.origin", true, "skipped"), commit(10),
+		said("mtbreactive", false, "2"),
+		begin(20), insert(1), said("mtbreactive", true, "3"), said("mtbreactive.origin", true, "tab 1"), insert(2),
+		said("mtbreactive", false, "4"), said("mtbreactive", true, "no event"), said("somebody", true, "5"),
+		said("mtbreactive.origin", true, "tab 2"), said("mtbreactive.origin", true, strings.Repeat("x", cdc.MaxOrigin+1)),
+		said("mtbreactive.origin", true, "\xff"), commit(20),
+		begin(30), insert(3), commit(30)))
+	if err != nil || len(transactions) != 2 {
+		t.Fatalf("%d transactions, error %v", len(transactions), err)
+	}
+	var got []string
+	for change := range transactions[0].Changes() {
+		got = append(got, fmt.Sprintf("%s %s", change.Table.Name, change.After.Value(0).Text))
+	}
+	if want := "orders 1, typing 3, orders 2"; strings.Join(got, ", ") != want {
+		t.Errorf("changes %q, want %s", got, want)
+	}
+	if first, second := transactions[0].Origin, transactions[1].Origin; first != "tab 2" || second != "" {
+		t.Errorf("origins %q and %q", first, second)
+	}
+	c.events = nil
+	if transactions, err := decodeAll(c, messages(begin(40), said("mtbreactive", true, "6"), commit(40))); err != nil || transactions[0].Len() != 0 {
+		t.Errorf("without a decoder: %v, %v", transactions, err)
+	}
+	if _, err := decodeAll(c, messages(said("mtbreactive.origin", true, "outside"))); !errors.Is(err, cdc.ErrNoTransaction) {
+		t.Errorf("outside of a transaction: %v", err)
+	}
+}
+
+// Of a block the server says each message to be of the transaction itself. Whoever writes one says whose it is.
+func TestMessagesOfARolledBackSubtransactionAreForgotten(t *testing.T) {
+	c := newCollector(true)
+	c.events = spoken{&cdc.Table{Schema: "public", Name: "typing", Columns: []cdc.Column{{Name: "id"}}}}
+	c.relations.open(5, true)
+	said := func(prefix, content string) error {
+		return c.Message(LogicalMessage{XID: 5, Transactional: true, Prefix: prefix, Content: []byte(content)})
+	}
+	err := errors.Join(
+		c.assembler.StreamStart(5, true), said("mtbreactive@5", "1"), said("mtbreactive.origin@5", "kept"),
+		c.Within(6), c.Insert(orderOID, image(1, "gone", nil)), said("mtbreactive", "2"), said("mtbreactive@6", "3"), said("mtbreactive.origin@6", "gone"),
+		said("mtbreactive@7", "4"), c.Insert(orderOID, image(2, "gone too", nil)), c.StreamStop(),
+		c.StreamAbort(StreamAbort{XID: 5, Subtransaction: 6}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := c.assembler.StreamCommit(5, 10, 18, time.Time{})
+	if err != nil || tx.Len() != 1 || tx.Origin != "kept" {
+		t.Fatalf("%v, error %v", tx, err)
+	}
+	for change := range tx.Changes() {
+		if change.Table.Name != "typing" || string(change.After.Value(0).Text) != "1" {
+			t.Errorf("what is left is of %s: %s", change.Table.Name, change.After)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/reactive-gw/reactive-gw/cdc"
 )
 
-// ErrMessage is wrapped by every error of Decode: the bytes are no pgoutput message of protocol version 1.
+// ErrMessage is wrapped by every error of Decode: the bytes are no pgoutput message of protocol version 2.
 var ErrMessage = errors.New("malformed pgoutput message")
 
 // Handler takes what Decode finds in a message. Slices and rows alias the message: a handler that keeps them copies. An
@@ -27,6 +27,15 @@ type Handler interface {
 	Message(LogicalMessage) error
 	Origin(Origin) error
 	Type(Type) error
+
+	// StreamStart begins a block of a transaction in progress, StreamStop ends it. What comes between belongs to it.
+	StreamStart(StreamStart) error
+	StreamStop() error
+	StreamCommit(StreamCommit) error
+	StreamAbort(StreamAbort) error
+	// Within says, in a block before each other call, whose it is: a subtransaction's or the transaction's own. It is not called
+	// before Message: the server does not tell which subtransaction one is of.
+	Within(xid uint32) error
 }
 
 // Begin opens a transaction.
@@ -79,6 +88,7 @@ type Truncate struct {
 
 // LogicalMessage is a pg_logical_emit_message.
 type LogicalMessage struct {
+	XID           uint32 // the transaction in whose block it comes; 0 outside of blocks
 	Transactional bool
 	LSN           cdc.LSN
 	Prefix        string
@@ -98,20 +108,51 @@ type Type struct {
 	Name   string
 }
 
-// Decode reads one pgoutput message of protocol version 1 (PostgreSQL manual, "Logical Replication Message Formats")
-// and calls the handler's method for it. Every length is checked: a message that is cut short, too long or of unknown
-// kind is an ErrMessage.
-func Decode(message []byte, h Handler) error {
+// StreamStart opens a block of a transaction in progress.
+type StreamStart struct {
+	XID   uint32 // of the top-level transaction
+	First bool   // of its blocks
+}
+
+// StreamCommit closes a transaction that came in blocks.
+type StreamCommit struct {
+	XID    uint32
+	Commit cdc.LSN // position of the commit record
+	End    cdc.LSN // behind it
+	Time   time.Time
+}
+
+// StreamAbort says that a transaction that came in blocks, or a subtransaction of it, was rolled back.
+type StreamAbort struct {
+	XID uint32
+	// Subtransaction is the same as XID where the whole transaction was rolled back. Of subtransactions there is a message
+	// for each that changes came of.
+	Subtransaction uint32
+}
+
+// Decoder reads the messages of one connection. The zero value is ready for the first one. It belongs to one goroutine.
+type Decoder struct {
+	inBlock bool // between StreamStart and StreamStop: messages begin with the identifier of whose they are
+}
+
+// Decode reads one pgoutput message of protocol version 2 (PostgreSQL manual, "Logical Replication Message Formats") and calls the handler's
+// method for it. Every length is checked: a message that is cut short, too long or of unknown kind is an ErrMessage, and
+// nothing is called.
+func (d *Decoder) Decode(message []byte, h Handler) error {
 	if len(message) == 0 {
 		return fmt.Errorf("decode: empty: %w", ErrMessage)
 	}
 	kind := message[0]
 	r := &reader{rest: message[1:]}
+	var xid uint32
+	if d.inBlock && attributed(kind) {
+		xid = r.uint32()
+	}
 	var handle func() error
 	switch kind {
 	case 'I', 'U', 'D':
 		// The hot path: no closure, no allocation.
-		return decodeRow(kind, r, h)
+		return decodeRow(kind, r, d.inBlock, xid, h)
 	case 'B':
 		m := Begin{Final: r.lsn(), Time: r.time(), XID: r.uint32()}
 		handle = func() error { return h.Begin(m) }
@@ -126,7 +167,7 @@ func Decode(message []byte, h Handler) error {
 		m := r.truncate()
 		handle = func() error { return h.Truncate(m) }
 	case 'M':
-		m := LogicalMessage{Transactional: r.flags(1) != 0, LSN: r.lsn(), Prefix: r.string(), Content: r.bytes(int64(r.uint32()))}
+		m := LogicalMessage{XID: xid, Transactional: r.flags(1) != 0, LSN: r.lsn(), Prefix: r.string(), Content: r.bytes(int64(r.uint32()))}
 		handle = func() error { return h.Message(m) }
 	case 'O':
 		m := Origin{Commit: r.lsn(), Name: r.string()}
@@ -134,16 +175,43 @@ func Decode(message []byte, h Handler) error {
 	case 'Y':
 		m := Type{OID: r.uint32(), Schema: r.string(), Name: r.string()}
 		handle = func() error { return h.Type(m) }
+	case 'S':
+		m := StreamStart{XID: r.uint32(), First: r.flags(1) != 0}
+		handle = func() error { d.inBlock = true; return h.StreamStart(m) }
+	case 'E':
+		handle = func() error { d.inBlock = false; return h.StreamStop() }
+	case 'c':
+		m := StreamCommit{XID: r.uint32()}
+		r.flags(0)
+		m.Commit, m.End, m.Time = r.lsn(), r.lsn(), r.time()
+		handle = func() error { return h.StreamCommit(m) }
+	case 'A':
+		m := StreamAbort{XID: r.uint32(), Subtransaction: r.uint32()}
+		handle = func() error { return h.StreamAbort(m) }
 	default:
 		return fmt.Errorf("decode: unknown kind %q: %w", kind, ErrMessage)
 	}
 	if err := r.finish(kind); err != nil {
 		return err
 	}
+	if d.inBlock && attributed(kind) && kind != 'M' {
+		if err := h.Within(xid); err != nil {
+			return err
+		}
+	}
 	return handle()
 }
 
-func decodeRow(kind byte, r *reader, h Handler) error {
+// attributed tells whether a message of the kind, within a block, says whose it is.
+func attributed(kind byte) bool {
+	switch kind {
+	case 'I', 'U', 'D', 'R', 'T', 'M', 'Y':
+		return true
+	}
+	return false
+}
+
+func decodeRow(kind byte, r *reader, inBlock bool, xid uint32, h Handler) error {
 	relation := r.uint32()
 	var old OldTuple
 	var before, after cdc.Row
@@ -163,6 +231,11 @@ func decodeRow(kind byte, r *reader, h Handler) error {
 	}
 	if err := r.finish(kind); err != nil {
 		return err
+	}
+	if inBlock {
+		if err := h.Within(xid); err != nil {
+			return err
+		}
 	}
 	switch kind {
 	case 'I':

@@ -13,7 +13,11 @@ import (
 )
 
 // encoder is a Handler that writes the message again: what Decode must not have lost anything of.
-type encoder struct{ out []byte }
+type encoder struct {
+	out     []byte
+	inBlock bool
+	within  []uint32 // what Within was called with
+}
 
 func (e *encoder) string(s string) { e.out = append(append(e.out, s...), 0) }
 func (e *encoder) uint32(v uint32) { e.out = binary.BigEndian.AppendUint32(e.out, v) }
@@ -98,6 +102,9 @@ func (e *encoder) Truncate(m Truncate) error {
 }
 
 func (e *encoder) Message(m LogicalMessage) error {
+	if e.inBlock {
+		e.within = append(e.within, m.XID)
+	}
 	e.out = append(e.out, 'M', e.bit(m.Transactional))
 	e.uint64(uint64(m.LSN))
 	e.string(m.Prefix)
@@ -121,68 +128,117 @@ func (e *encoder) Type(m Type) error {
 	return nil
 }
 
+func (e *encoder) StreamStart(m StreamStart) error {
+	e.out = append(e.out, 'S')
+	e.uint32(m.XID)
+	e.out = append(e.out, e.bit(m.First))
+	return nil
+}
+
+func (e *encoder) StreamStop() error {
+	e.out = append(e.out, 'E')
+	return nil
+}
+
+func (e *encoder) StreamCommit(m StreamCommit) error {
+	e.out = append(e.out, 'c')
+	e.uint32(m.XID)
+	e.out = append(e.out, 0)
+	e.uint64(uint64(m.Commit))
+	e.uint64(uint64(m.End))
+	e.time(m.Time)
+	return nil
+}
+
+func (e *encoder) StreamAbort(m StreamAbort) error {
+	e.out = append(e.out, 'A')
+	e.uint32(m.XID)
+	e.uint32(m.Subtransaction)
+	return nil
+}
+
+// Within comes before the message that it is a part of: see message.
+func (e *encoder) Within(xid uint32) error {
+	e.within = append(e.within, xid)
+	return nil
+}
+
+// message is what was decoded, encoded.
+func (e *encoder) message() []byte {
+	if len(e.within) != 1 {
+		return e.out
+	}
+	return slices.Concat(e.out[:1], binary.BigEndian.AppendUint32(nil, e.within[0]), e.out[1:])
+}
+
 // checkDecode decodes what may be anything, and encodes what was accepted.
-func checkDecode(t *testing.T, message []byte) (accepted bool) {
+func checkDecode(t *testing.T, message []byte, inBlock bool) (accepted bool) {
 	t.Helper()
-	var e encoder
-	err := Decode(message, &e)
+	e := encoder{inBlock: inBlock}
+	d := Decoder{inBlock: inBlock}
+	err := d.Decode(message, &e)
 	if err != nil {
 		if !errors.Is(err, ErrMessage) {
 			t.Fatalf("%x: %v is no ErrMessage", message, err)
 		}
-		if len(e.out) > 0 {
+		if len(e.out) > 0 || len(e.within) > 0 || d.inBlock != inBlock {
 			t.Fatalf("%x: the handler was called for a message that was refused", message)
 		}
 		return false
 	}
+	if attributed := bytes.IndexByte([]byte("IUDRTMY"), message[0]) >= 0; len(e.within) > 1 || (len(e.within) == 1) != (inBlock && attributed) {
+		t.Fatalf("%x was called that of %d", message, e.within)
+	}
 	// The empty namespace and the written one are the same.
-	if short := bytes.Replace(message, []byte("pg_catalog\x00"), []byte{0}, 1); message[0] == 'R' && !bytes.Equal(e.out, message) {
+	if short := bytes.Replace(message, []byte("pg_catalog\x00"), []byte{0}, 1); message[0] == 'R' && !bytes.Equal(e.message(), message) {
 		message = short
 	}
-	if !bytes.Equal(e.out, message) {
-		t.Fatalf("%x was decoded to what encodes as %x", message, e.out)
+	if !bytes.Equal(e.message(), message) {
+		t.Fatalf("%x was decoded to what encodes as %x", message, e.message())
 	}
 	return true
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, messages := range goldens(f) {
-		for _, m := range messages {
-			m = m[:min(len(m), 200)] // long enough for every kind but the one with the long text
-			f.Add(m)
-			f.Add(m[:len(m)/2])
-			f.Add(append(slices.Clone(m), 0))
+	for _, g := range goldens(f) {
+		for _, each := range g {
+			m := each.message[:min(len(each.message), 200)] // long enough for every kind but the one with the long text
+			f.Add(m, each.inBlock)
+			f.Add(m, !each.inBlock)
+			f.Add(m[:len(m)/2], each.inBlock)
+			f.Add(append(slices.Clone(m), 0), each.inBlock)
 			flipped := slices.Clone(m)
 			flipped[len(m)/2] ^= 0x80
-			f.Add(flipped)
+			f.Add(flipped, each.inBlock)
 		}
 	}
-	f.Fuzz(func(t *testing.T, message []byte) { checkDecode(t, message) })
+	f.Fuzz(func(t *testing.T, message []byte, inBlock bool) { checkDecode(t, message, inBlock) })
 }
 
 // Each golden message is accepted whole, refused at every shorter length and with a byte more, and none of its bits,
 // turned, does harm.
 func TestDecodeCutAndFlipped(t *testing.T) {
-	for _, messages := range goldens(t) {
-		for _, m := range messages {
-			if !checkDecode(t, m) {
+	for _, g := range goldens(t) {
+		for _, each := range g {
+			m := each.message
+			if !checkDecode(t, m, each.inBlock) {
 				t.Errorf("%x is refused", m)
 			}
-			if checkDecode(t, append(slices.Clone(m), 0)) {
+			if checkDecode(t, append(slices.Clone(m), 0), each.inBlock) {
 				t.Errorf("%x is accepted with a byte too many", m)
 			}
 			if len(m) > 500 {
 				continue
 			}
 			for n := range m {
-				if checkDecode(t, m[:n]) {
+				if checkDecode(t, m[:n], each.inBlock) {
 					t.Errorf("%x is accepted with %d of %d bytes", m, n, len(m))
 				}
 			}
 			for bit := range 8 * len(m) {
 				flipped := slices.Clone(m)
 				flipped[bit/8] ^= 1 << (bit % 8)
-				checkDecode(t, flipped)
+				checkDecode(t, flipped, each.inBlock)
 			}
 		}
 	}
@@ -201,7 +257,7 @@ func TestDecodeAllocatesNoMoreThanTheMessage(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		for range rounds {
-			if err := Decode(message, &encoder{}); !errors.Is(err, ErrMessage) {
+			if err := new(Decoder).Decode(message, &encoder{}); !errors.Is(err, ErrMessage) {
 				t.Errorf("%s: error %v, want ErrMessage", name, err)
 			}
 		}
@@ -214,10 +270,11 @@ func TestDecodeAllocatesNoMoreThanTheMessage(t *testing.T) {
 
 func TestDecodePassesTheHandlersErrorOn(t *testing.T) {
 	refused := errors.New("refused")
-	for _, messages := range goldens(t) {
-		for _, m := range messages {
-			if err := Decode(m, refusing{refused}); err != refused { //nolint:errorlint // as it is, says the contract
-				t.Errorf("%x: error %v, want the handler's", m[:1], err)
+	for _, g := range goldens(t) {
+		for _, each := range g {
+			d := Decoder{inBlock: each.inBlock}
+			if err := d.Decode(each.message, refusing{refused}); err != refused { //nolint:errorlint // as it is, says the contract
+				t.Errorf("%x: error %v, want the handler's", each.message[:1], err)
 			}
 		}
 	}
@@ -236,3 +293,8 @@ func (h refusing) Truncate(Truncate) error                         { return h.er
 func (h refusing) Message(LogicalMessage) error                    { return h.err }
 func (h refusing) Origin(Origin) error                             { return h.err }
 func (h refusing) Type(Type) error                                 { return h.err }
+func (h refusing) StreamStart(StreamStart) error                   { return h.err }
+func (h refusing) StreamStop() error                               { return h.err }
+func (h refusing) StreamCommit(StreamCommit) error                 { return h.err }
+func (h refusing) StreamAbort(StreamAbort) error                   { return h.err }
+func (h refusing) Within(uint32) error                             { return h.err }

@@ -3,6 +3,8 @@ package wal
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -28,6 +30,16 @@ type Facts struct {
 	Tables          []*TableInfo
 	ProxyInBetween  bool // the backend that answers is not the one that the connection was given
 	CurrentDatabase string
+	Settings        Settings
+}
+
+// Table returns the table of a name, or nil.
+func (f *Facts) Table(name TableName) *TableInfo {
+	i := slices.IndexFunc(f.Tables, func(t *TableInfo) bool { return t.TableName == name })
+	if i < 0 {
+		return nil
+	}
+	return f.Tables[i]
 }
 
 // SlotFacts describes the replication slot.
@@ -41,6 +53,11 @@ type SlotFacts struct {
 	WALStatus string // reserved, extended, unreserved or lost
 	Confirmed cdc.LSN
 	Retained  int64 // bytes of log that the slot holds back
+	// Invalidated is why the slot is lost, as versions from 17 on say it; empty where it is not, or not known.
+	Invalidated string
+	Failover    bool  // standbys may have a copy; only from version 17 on
+	KeepSize    int64 // max_slot_wal_keep_size in bytes: with more log than that it is lost; negative is without limit
+	ServerStart time.Time
 }
 
 // PublicationFacts describes the publication.
@@ -79,8 +96,12 @@ select coalesce(plugin, ''), slot_type = 'logical', coalesce(database, ''), temp
        coalesce(wal_status, 'lost'), coalesce(confirmed_flush_lsn, '0/0')::text,
        coalesce(pg_catalog.pg_wal_lsn_diff(
            case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() else pg_catalog.pg_current_wal_lsn() end,
-           restart_lsn), 0)::bigint
-from pg_catalog.pg_replication_slots where slot_name = $1`
+           restart_lsn), 0)::bigint,
+       coalesce(pg_catalog.to_jsonb(s) ->> 'invalidation_reason', ''), coalesce((pg_catalog.to_jsonb(s) ->> 'failover')::bool, false),
+       (select case when setting::bigint < 0 then -1 else setting::bigint << 20 end
+        from pg_catalog.pg_settings where name = 'max_slot_wal_keep_size'),
+       pg_catalog.pg_postmaster_start_time()
+from pg_catalog.pg_replication_slots s where slot_name = $1`
 
 // publicationFacts asks for a column that only version 18 has by way of JSON.
 const publicationFacts = `
@@ -127,6 +148,11 @@ func readFacts(ctx context.Context, b Backend, slot, publication string) (*Facts
 	if f.Publication, err = readPublication(ctx, b, publication, f.Version); err != nil {
 		return nil, err
 	}
+	settings, err := readSettings(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	f.Settings = *settings
 	f.Tables, err = loadTables(ctx, b)
 	return f, err
 }
@@ -137,7 +163,8 @@ func readSlot(ctx context.Context, q Querier, name string) (*SlotFacts, error) {
 	err := each(ctx, q, "read replication slot", slotFacts, []any{name}, func(rows pgx.Rows) error {
 		s := &SlotFacts{}
 		var confirmed string
-		err := rows.Scan(&s.Plugin, &s.Logical, &s.Database, &s.Temporary, &s.Active, &s.ActivePID, &s.WALStatus, &confirmed, &s.Retained)
+		err := rows.Scan(&s.Plugin, &s.Logical, &s.Database, &s.Temporary, &s.Active, &s.ActivePID, &s.WALStatus, &confirmed, &s.Retained,
+			&s.Invalidated, &s.Failover, &s.KeepSize, &s.ServerStart)
 		if err != nil {
 			return err
 		}

@@ -100,9 +100,9 @@ func start(t testing.TB, url string) *gateway {
 }
 
 // launch runs a gateway without waiting. What waits between source and sink is bounded by handoffBytes.
-func launch(t testing.TB, url string, handoffBytes int) *gateway {
+func launch(t testing.TB, url string, handoffBytes int, adjust ...func(*wal.Source)) *gateway {
 	t.Helper()
-	g := run(t, url, wal.SetupAuto, handoffBytes)
+	g := run(t, url, wal.SetupAuto, handoffBytes, adjust...)
 	t.Cleanup(func() {
 		if err := g.stop(); err != nil && !t.Failed() {
 			t.Errorf("the pipeline failed: %v", err)
@@ -112,15 +112,18 @@ func launch(t testing.TB, url string, handoffBytes int) *gateway {
 }
 
 // run sets up the database, and runs a gateway in the given mode. The test has to stop it.
-func run(t testing.TB, url string, mode wal.SetupMode, handoffBytes int) *gateway {
+func run(t testing.TB, url string, mode wal.SetupMode, handoffBytes int, adjust ...func(*wal.Source)) *gateway {
 	t.Helper()
 	server := newServer(t, url)
 	want := prepare(t, server)
 	server.Mode = mode
-	g := &gateway{recorder: &recorder{}, server: server, ended: make(chan struct{})}
+	g := &gateway{recorder: &recorder{release: func() {}}, server: server, ended: make(chan struct{})}
 	tracker := &cdc.Tracker{}
 	checkpoints := &wal.Checkpoints{Pool: server.Pool, Slot: server.Slot}
 	g.source = wal.NewSource(server, url, want, tracker, checkpoints, values.NewCatalog(values.Options{}))
+	for _, f := range adjust {
+		f(g.source)
+	}
 	pipeline := &cdc.Pipeline{
 		Source: g.source, Sink: g.recorder, Tracker: tracker, Checkpoints: checkpoints, CheckpointEvery: time.Second,
 		HandoffBytes: handoffBytes, OnCheckpointError: func(error) {},
@@ -141,7 +144,7 @@ func run(t testing.TB, url string, mode wal.SetupMode, handoffBytes int) *gatewa
 
 func (g *gateway) live(t testing.TB) {
 	t.Helper()
-	eventually(t, "the source is live", func() bool { return g.source.Stats().State == wal.Live })
+	eventually(t, "the source is live", func() bool { return g.source.Stats().State == wal.Live && len(g.started()) > 0 })
 }
 
 // walsender is the process that serves the gateway, 0 while there is none.
@@ -156,11 +159,19 @@ func (g *gateway) walsender(t testing.TB) int32 {
 
 // recorder is a sink that writes down what it is told, each change in a line.
 type recorder struct {
-	mu     sync.Mutex
-	lines  []string
-	sizes  []int // of the transactions: how many changes
-	tables []*cdc.Table
-	gate   chan struct{} // while not nil: deliveries wait until it is closed
+	mu      sync.Mutex
+	lines   []string
+	sizes   []int // of the transactions: how many changes
+	xids    []uint32
+	tables  []*cdc.Table
+	origins []string      // of the transactions
+	gate    chan struct{} // while not nil: deliveries wait until it is closed
+	starts  []cdc.Start
+	passed  cdc.LSN
+	before  cdc.LSN  // passed, when the last stream began
+	needed  *cdc.LSN // nil: nothing
+	// release lets go what hold holds. It may be called more than once.
+	release func()
 }
 
 func (r *recorder) Deliver(tx *cdc.Transaction) {
@@ -172,7 +183,8 @@ func (r *recorder) Deliver(tx *cdc.Transaction) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sizes = append(r.sizes, tx.Len())
+	r.sizes, r.xids = append(r.sizes, tx.Len()), append(r.xids, tx.XID)
+	r.origins = append(r.origins, tx.Origin)
 	for c := range tx.Changes() {
 		r.lines = append(r.lines, describe(c))
 		if !slices.Contains(r.tables, c.Table) {
@@ -181,10 +193,78 @@ func (r *recorder) Deliver(tx *cdc.Transaction) {
 	}
 }
 
-// The recorder has no use for positions: its tests go by rows.
-func (r *recorder) Start(cdc.Start) {}
-func (r *recorder) Passed(cdc.LSN)  {}
-func (r *recorder) Needed() cdc.LSN { return cdc.NeedsNothing }
+func (r *recorder) Start(start cdc.Start) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.starts, r.before = append(r.starts, start), r.passed
+}
+
+func (r *recorder) Passed(position cdc.LSN) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.passed = position
+}
+
+func (r *recorder) Needed() cdc.LSN {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.needed == nil {
+		return cdc.NeedsNothing
+	}
+	return *r.needed
+}
+
+// needs makes the sink need the log from a position on.
+func (r *recorder) needs(from cdc.LSN) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.needed = &from
+}
+
+// position is how far the sink was told that the stream has come, without transactions.
+func (r *recorder) position() cdc.LSN {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.passed
+}
+
+// beforeLastStart is how far the stream before the last one had come.
+func (r *recorder) beforeLastStart() cdc.LSN {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.before
+}
+
+// pass waits until the stream has passed the position.
+func (r *recorder) pass(t testing.TB, want cdc.LSN) {
+	t.Helper()
+	eventually(t, "the stream has passed "+want.String(), func() bool { return r.position() >= want })
+}
+
+func lsn(t testing.TB, text string) cdc.LSN {
+	t.Helper()
+	l, err := cdc.ParseLSN(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// started returns the beginnings of streams so far.
+func (r *recorder) started() []cdc.Start {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.starts)
+}
+
+// epoch is that of the last stream.
+func (r *recorder) epoch() string {
+	starts := r.started()
+	if len(starts) == 0 {
+		return ""
+	}
+	return starts[len(starts)-1].Epoch
+}
 
 func (r *recorder) Reset(reason cdc.ResetReason) {
 	r.mu.Lock()
@@ -204,6 +284,7 @@ func (r *recorder) hold(t testing.TB) (release func()) {
 		r.mu.Unlock()
 		close(gate)
 	})
+	r.release = release
 	t.Cleanup(release)
 	return release
 }

@@ -51,16 +51,24 @@ func goldenChanges() []string {
 }
 
 func TestRecordGoldens(t *testing.T) {
+	recordGoldens(t, "messages", goldenChanges(), "'proto_version', '1', 'publication_names', 'golden', 'messages', 'true'", expectGoldens)
+}
+
+// recordGoldens makes the changes, decodes what the server says of them, and keeps that where it was asked to.
+func recordGoldens(t *testing.T, name string, changes []string, options string, expect func(*testing.T, [][]byte)) {
+	t.Helper()
 	url := pgtest.Database(t)
-	pgtest.Exec(t, url, goldenChanges()...)
+	pgtest.Exec(t, url, changes...)
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	defer pgtest.Exec(t, url, "select pg_replication_origin_drop('branch_' || current_database())")
-	rows, err := conn.Query(t.Context(), `select data from pg_logical_slot_peek_binary_changes('golden_' || current_database(), null, null,
-		'proto_version', '1', 'publication_names', 'golden', 'messages', 'true')`)
+	defer pgtest.Exec(t, url, "select pg_replication_origin_drop(roname) from pg_replication_origin where roname like '%' || current_database()")
+	if _, err := conn.Exec(t.Context(), "set logical_decoding_work_mem = '64kB'"); err != nil { // the least
+		t.Fatal(err)
+	}
+	rows, err := conn.Query(t.Context(), "select data from pg_logical_slot_peek_binary_changes('golden_' || current_database(), null, null, "+options+")")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +76,7 @@ func TestRecordGoldens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expectGoldens(t, messages)
+	expect(t, messages)
 	if !*record {
 		return
 	}
@@ -80,53 +88,69 @@ func TestRecordGoldens(t *testing.T) {
 	for _, m := range messages {
 		fmt.Fprintln(&file, hex.EncodeToString(m))
 	}
-	if err := os.WriteFile(filepath.Join("testdata", fmt.Sprintf("messages_%d.txt", version)), []byte(file.String()), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join("testdata", fmt.Sprintf("%s_%d.txt", name, version)), []byte(file.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func goldens(t testing.TB) map[string][][]byte {
+// golden is a message as a server sent it. inBlock: between the beginning and the end of a block of a transaction in
+// progress, its last message included.
+type golden struct {
+	message []byte
+	inBlock bool
+}
+
+// goldens are the messages by the names of their files.
+func goldens(t testing.TB) map[string][]golden {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join("testdata", "messages_*.txt"))
+	files, err := filepath.Glob(filepath.Join("testdata", "*_*.txt"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no golden messages: %v", err)
 	}
-	all := map[string][][]byte{}
-	for _, name := range files {
-		file, err := os.Open(name)
+	all := map[string][]golden{}
+	for _, path := range files {
+		file, err := os.Open(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer file.Close()
-		lines := bufio.NewScanner(file)
+		lines, name, inBlock := bufio.NewScanner(file), filepath.Base(path), false
 		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
 			message, err := hex.DecodeString(lines.Text())
 			if err != nil {
 				t.Fatal(err)
 			}
-			all[name] = append(all[name], message)
+			all[name] = append(all[name], golden{message, inBlock})
+			switch message[0] {
+			case 'S':
+				inBlock = true
+			case 'E':
+				inBlock = false
+			}
 		}
 	}
 	return all
 }
 
 func TestGoldenMessages(t *testing.T) {
-	for name, messages := range goldens(t) {
-		t.Run(filepath.Base(name), func(t *testing.T) { expectGoldens(t, messages) })
+	for name, list := range goldens(t) {
+		var messages [][]byte
+		for _, each := range list {
+			messages = append(messages, each.message)
+		}
+		expect := expectGoldens
+		if strings.HasPrefix(name, "streamed") {
+			expect = expectStreamedGoldens
+		}
+		t.Run(name, func(t *testing.T) { expect(t, messages) })
 	}
 }
 
 // expectGoldens compares what Decode finds in the messages with what goldenChanges did.
 func expectGoldens(t *testing.T, messages [][]byte) {
 	t.Helper()
-	teller := &teller{names: map[uint32]string{}}
-	for _, m := range messages {
-		if err := Decode(m, teller); err != nil {
-			t.Fatalf("%x: %v", m, err)
-		}
-	}
-	got := slices.DeleteFunc(teller.told, func(s string) bool { return s == "begin" || s == "commit" })
+	got := slices.DeleteFunc(told(t, messages), func(s string) bool { return s == "begin" || s == "commit" })
 	want := []string{
 		"type public.mood",
 		"relation public.orders d *id mood item",
@@ -154,6 +178,19 @@ func expectGoldens(t *testing.T, messages [][]byte) {
 	}
 }
 
+// told decodes the messages of one connection.
+func told(t *testing.T, messages [][]byte) []string {
+	t.Helper()
+	var d Decoder
+	teller := &teller{names: map[uint32]string{}}
+	for _, m := range messages {
+		if err := d.Decode(m, teller); err != nil {
+			t.Fatalf("%x: %v", m, err)
+		}
+	}
+	return teller.told
+}
+
 // withoutRepeated drops the descriptions that say again what the last one said.
 func withoutRepeated(got []string) []string {
 	last := map[string]string{}
@@ -174,12 +211,18 @@ func withoutRepeated(got []string) []string {
 
 // teller is a Handler that writes down what it is told, without what differs from run to run.
 type teller struct {
-	names map[uint32]string
-	told  []string
+	names  map[uint32]string
+	told   []string
+	xids   []uint32 // heard of
+	within int      // whose the next message is, 0 outside of blocks
 }
 
 func (h *teller) tell(format string, args ...any) error {
-	h.told = append(h.told, fmt.Sprintf(format, args...))
+	line := fmt.Sprintf(format, args...)
+	if h.within > 0 {
+		line = fmt.Sprintf("%d: %s", h.within, line)
+	}
+	h.told, h.within = append(h.told, line), 0
 	return nil
 }
 
@@ -235,6 +278,9 @@ func (h *teller) Truncate(m Truncate) error {
 }
 
 func (h *teller) Message(m LogicalMessage) error {
+	if m.XID != 0 {
+		h.within = h.number(m.XID)
+	}
 	return h.tell("message %s %q transactional=%t", m.Prefix, m.Content, m.Transactional)
 }
 

@@ -10,54 +10,98 @@ import (
 )
 
 // relations knows the tables that the stream has described, by their OIDs. Descriptions belong to one connection: a
-// server describes every table anew to each. It belongs to the goroutine that decodes.
+// server describes every table anew to each. Those of a transaction in progress are its own: see described. It belongs to
+// the goroutine that decodes.
 type relations struct {
 	catalog Querier
 	types   *values.Catalog
 	byOID   map[uint32]*relation
 	// keys outlives connections: the primary keys last seen, for tables that were dropped before their changes were read.
 	keys map[uint32][]string
-	// partial holds, by partitioned table, the partitions that have another replica identity than FULL: see partition.
-	partial map[uint32]map[uint32]bool
+
+	streamed map[uint32]*described // by the identifiers of the transactions in progress
+	block    *described            // of the transaction whose block is open, nil outside of blocks
+	arrived  uint64                // how many descriptions
 }
 
 // relation is a table as the stream describes it.
 type relation struct {
 	message Relation
 	table   *cdc.Table
-	partial bool // a before image that is called full may hold only the key
+	key     []string
+	root    uint32 // the partitioned table that it is a partition of, 0 where it is none
+	partial bool   // a before image that is called full may hold only the key
+	number  uint64 // of the message, in the order of arrival
+	within  uint32 // the subtransaction that it came in, counted from its transaction's identifier
+
 	scratch []byte
 	values  []cdc.Value
 }
 
 // forget drops the descriptions at the beginning of a connection.
 func (r *relations) forget() {
-	r.byOID, r.partial = map[uint32]*relation{}, map[uint32]map[uint32]bool{}
+	r.byOID, r.streamed, r.block = map[uint32]*relation{}, nil, nil
 }
 
 func (r *relations) get(oid uint32) (*relation, error) {
-	rel, ok := r.byOID[oid]
-	if !ok {
-		return nil, fmt.Errorf("relation %d was not described: %w", oid, ErrMessage)
+	if rel := r.find(oid); rel != nil {
+		return rel, nil
 	}
-	return rel, nil
+	return nil, fmt.Errorf("relation %d was not described: %w", oid, ErrMessage)
+}
+
+func (r *relations) find(oid uint32) *relation {
+	if r.block != nil {
+		if rel := r.block.byOID[oid]; rel != nil {
+			return rel
+		}
+	}
+	return r.byOID[oid]
 }
 
 // describe takes in a Relation message. The stream does not say which columns are the primary key (under REPLICA
 // IDENTITY FULL all are marked) nor what a type is made of, so both are looked up.
 func (r *relations) describe(ctx context.Context, m Relation) error {
+	if r.block != nil && r.block.knows(m) {
+		return nil
+	}
+	r.arrived++
+	return r.lookUp(ctx, m, r.arrived)
+}
+
+// lookUp is describe for a message that arrived as the given one.
+func (r *relations) lookUp(ctx context.Context, m Relation, number uint64) error {
+	failed := func(err error) error { return fmt.Errorf("describe %s.%s: %w", m.Schema, m.Name, err) }
 	oids := make([]uint32, len(m.Columns))
 	for i, c := range m.Columns {
 		oids[i] = c.TypeOID
 	}
 	if err := r.types.Load(ctx, r.catalog, oids); err != nil {
-		return fmt.Errorf("describe %s.%s: %w", m.Schema, m.Name, err)
+		return failed(err)
 	}
 	key, err := r.primaryKey(ctx, m)
 	if err != nil {
-		return fmt.Errorf("describe %s.%s: %w", m.Schema, m.Name, err)
+		return failed(err)
 	}
-	rel := &relation{message: m, table: &cdc.Table{OID: m.OID, Schema: m.Schema, Name: m.Name}, partial: len(r.partial[m.OID]) > 0}
+	root, err := partitionRoot(ctx, r.catalog, m.OID)
+	if err != nil {
+		return failed(err)
+	}
+	if root == m.OID {
+		root = 0
+	}
+	r.put(m, key, root, number)
+	r.recheck(root)
+	return nil
+}
+
+// put makes a description of what was looked up and what is known of partitions.
+func (r *relations) put(m Relation, key []string, root uint32, number uint64) {
+	rel := &relation{message: m, key: key, root: root, partial: r.partial(m.OID), number: number}
+	if r.block != nil {
+		rel.within = r.block.now
+	}
+	rel.table = &cdc.Table{OID: m.OID, Schema: m.Schema, Name: m.Name}
 	for _, c := range m.Columns {
 		inKey := slices.Contains(key, c.Name)
 		rel.table.Columns = append(rel.table.Columns, cdc.Column{
@@ -65,33 +109,36 @@ func (r *relations) describe(ctx context.Context, m Relation) error {
 			JSON: r.types.Encoder(c.TypeOID),
 		})
 	}
+	if r.block != nil {
+		r.block.add(rel)
+		return
+	}
 	r.byOID[m.OID] = rel
-	return r.partition(ctx, m)
 }
 
-// partition sees to it that a partition does not lie in its table's name. The changes of partitions come under the name
-// and with the replica identity of the partitioned table. Where that is FULL and a partition's own is not, as it is of one
-// that was added since the setup, an image that is called full holds NULL for all but the key, and one that is missing
-// does not mean that nothing changed. The server describes a partition before its first change, after its table.
-func (r *relations) partition(ctx context.Context, m Relation) error {
-	root, err := partitionRoot(ctx, r.catalog, m.OID)
-	if err != nil {
-		return fmt.Errorf("describe %s.%s: %w", m.Schema, m.Name, err)
+// partial tells whether partitions lie in their table's name. The changes of partitions come under the name and with the
+// replica identity of the partitioned table. Where that is FULL and a partition's own is not, as it is of one that was added
+// since the setup, an image that is called full holds NULL for all but the key, and one that is missing does not mean that
+// nothing changed. The server describes a partition before its first change, after its table, and to each transaction in
+// progress anew.
+func (r *relations) partial(table uint32) bool {
+	known := r.byOID
+	if r.block != nil {
+		known = r.block.byOID
 	}
-	if root == 0 || root == m.OID || r.partial[root][m.OID] == (m.Identity != 'f') {
-		return nil
+	for _, rel := range known {
+		if rel.root == table && rel.message.Identity != 'f' {
+			return true
+		}
 	}
-	if r.partial[root] == nil {
-		r.partial[root] = map[uint32]bool{}
+	return false
+}
+
+// recheck makes the description of a partitioned table anew where what is known of its partitions has made it another.
+func (r *relations) recheck(root uint32) {
+	if rel := r.find(root); rel != nil && rel.partial != r.partial(root) {
+		r.put(rel.message, rel.key, rel.root, rel.number)
 	}
-	r.partial[root][m.OID] = true
-	if m.Identity == 'f' {
-		delete(r.partial[root], m.OID)
-	}
-	if table := r.byOID[root]; table != nil {
-		return r.describe(ctx, table.message)
-	}
-	return nil
 }
 
 // primaryKey asks the catalog, which is that of now: by now the table may be dropped, or its key's columns renamed. Then

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
+
+	"github.com/reactive-gw/reactive-gw/cdc"
 )
 
 // SetupMode says whether the gateway may change the database.
@@ -30,6 +33,34 @@ type Server struct {
 	Publication string
 	Mode        SetupMode
 	Log         *zap.Logger
+
+	remade remade
+}
+
+// remade remembers, from the set-up to the stream that follows, why the slot was made anew.
+type remade struct {
+	mu  sync.Mutex
+	why Reset
+}
+
+func (r *remade) set(why Reset) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.why.Reason == "" { // otherwise the cause came first
+		r.why = why
+	}
+}
+
+func (r *remade) get() Reset {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.why
+}
+
+func (r *remade) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.why = Reset{}
 }
 
 const (
@@ -80,12 +111,13 @@ func (w Wanted) among(f *Facts) (now Wanted, gone []string) {
 	now = w
 	now.Tables = nil
 	for _, t := range w.Tables {
-		i := slices.IndexFunc(f.Tables, func(info *TableInfo) bool { return info.TableName == t.TableName })
-		if i < 0 {
+		info := f.Table(t.TableName)
+		if info == nil {
 			gone = append(gone, t.String())
 			continue
 		}
-		now.Tables = append(now.Tables, WantedTable{TableInfo: f.Tables[i], Scopes: t.Scopes})
+		t.TableInfo = info
+		now.Tables = append(now.Tables, t)
 	}
 	return now, gone
 }
@@ -108,7 +140,10 @@ func (s *Server) Ensure(ctx context.Context, facts *Facts, want Wanted) (slotMad
 		if err := s.mend(ctx, f); err != nil {
 			return false, err
 		}
-		slotMade = slotMade || f.Check == "slot "+s.Slot
+		if f.Check == "slot "+s.Slot {
+			slotMade = true
+			s.remade.set(Reset{Reason: cdc.ResetSlotLost, Detail: "the slot had to be made anew: it " + f.Detail})
+		}
 	}
 	return slotMade, nil
 }
@@ -155,6 +190,23 @@ func (s *Server) dropSlot(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// Nudge writes a little to the log, so that the stream moves on: behind what was written last and is not flushed, or to
+// where the next record begins. It belongs to no table, and reaches nobody.
+func (s *Server) Nudge(ctx context.Context) error {
+	_, err := s.Pool.Exec(ctx, "select pg_catalog.pg_logical_emit_message(true, 'mtbreactive.nudge', '') where not pg_catalog.pg_is_in_recovery()")
+	if err != nil {
+		return fmt.Errorf("nudge the stream: %w", err)
+	}
+	return nil
+}
+
+// stopping tells whether the server refuses connections because it shuts down.
+func (s *Server) stopping(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, wedged/2)
+	defer cancel()
+	return hasCode(s.Pool.Ping(ctx), pgerrcode.CannotConnectNow)
 }
 
 func (s *Server) exec(ctx context.Context, sql string) error {

@@ -55,6 +55,11 @@ var ErrSnapshotTooBig = errors.New("the snapshot is too big: lower its limit")
 // show under that.
 var ErrExcludedGone = errors.New("the excluded column does not exist: mend the configuration and restart")
 
+// lockTable comes before the transaction has its snapshot, and keeps the table as the snapshot will show it. TRUNCATE, and
+// ALTER TABLE where it rewrites the table, do not heed snapshots: one that commits between the moment and the reading of the
+// rows would leave none to be read, although the snapshot does not show it. The lock is the one that reading takes anyway.
+const lockTable = `LOCK TABLE %s IN ACCESS SHARE MODE`
+
 // snapshotMoment is the transaction's first query, and so what takes its snapshot. The position is read after it: every
 // commit that the snapshot shows was written to the log before. It has to be the position of inserts: an asynchronous
 // commit is visible before it is flushed or even written.
@@ -118,6 +123,10 @@ func (s *Snapshotter) Visibility(ctx context.Context) (cdc.Visibility, error) {
 }
 
 func (s *Snapshotter) read(ctx context.Context, tx pgx.Tx, q SnapshotQuery, snapshot *cdc.Snapshot) error {
+	// With the tables that inherit from it: a partitioned table's rows are in its partitions.
+	if _, err := tx.Exec(ctx, fmt.Sprintf(lockTable, q.Table.Quoted())); err != nil {
+		return err
+	}
 	var visibility, upto string
 	if err := tx.QueryRow(ctx, snapshotMoment).Scan(&visibility, &upto); err != nil {
 		return err

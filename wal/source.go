@@ -20,8 +20,10 @@ import (
 // Source is the cdc.Source that reads the server's slot. It connects, makes sure that slot and publication are there,
 // streams, and begins again whenever the connection is lost.
 type Source struct {
-	// Events decodes what SQL emits; nil ignores it. It is set before Run.
+	// Events decodes what SQL emits; nil ignores it. Spill bounds the memory of transactions that are not complete yet. They
+	// are set before Run.
 	Events Events
+	Spill  cdc.Spill
 
 	server      *Server
 	url         string
@@ -32,13 +34,9 @@ type Source struct {
 	relations   relations
 	stats       sourceStats
 
-	// identity is the server that the positions in tracker belong to; nil before the first connection.
-	identity *pglogrepl.IdentifySystemResult
 	// walsender is the server's process for the last stream. yielded: clients were told that the slot is another's.
 	walsender uint32
 	yielded   bool
-	// slotMade: the slot was made anew since the last stream.
-	slotMade bool
 	// unpublished is set by a notice: the server skipped changes for want of the publication.
 	unpublished atomic.Bool
 }
@@ -74,6 +72,7 @@ func (s *Source) Run(ctx context.Context, handoff *cdc.Handoff) error {
 		case ctx.Err() != nil:
 			return nil
 		case hasCode(err, pgerrcode.ObjectInUse):
+			s.server.remade.forget() // whoever has the slot has found out about that
 			if backoff == minBackoff {
 				s.log.Info("the slot is in use by another connection: waiting for our turn", zap.String("slot", s.server.Slot))
 			}
@@ -86,6 +85,7 @@ func (s *Source) Run(ctx context.Context, handoff *cdc.Handoff) error {
 			if time.Since(began) > steady {
 				backoff = minBackoff
 			}
+			s.stats.failed(err)
 			s.log.Warn("replication interrupted: connecting again", zap.Error(err), zap.Duration("in", backoff))
 		}
 		if sleep(ctx, jitter(backoff)) != nil {
@@ -101,7 +101,7 @@ func (s *Source) Run(ctx context.Context, handoff *cdc.Handoff) error {
 // yield tells the clients of a gateway that was live, once, that another one has taken its slot. A walsender of our own
 // that the server has not yet missed may hold it too: then nobody takes anything away.
 func (s *Source) yield(ctx context.Context, handoff *cdc.Handoff) {
-	if s.identity == nil || s.yielded {
+	if s.tracker.Noted().Epoch == "" || s.yielded {
 		return
 	}
 	slot, err := readSlot(ctx, s.server.Pool, s.server.Slot)
@@ -133,9 +133,7 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 	if len(gone) > 0 {
 		s.log.Error("configured tables no longer exist: nothing comes from them", zap.Strings("tables", gone))
 	}
-	slotMade, err := s.server.Ensure(ctx, facts, want)
-	s.slotMade = s.slotMade || slotMade
-	if err != nil {
+	if _, err := s.server.Ensure(ctx, facts, want); err != nil {
 		return err
 	}
 	conn, err := connectReplication(ctx, s.url, s.notice)
@@ -152,8 +150,10 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 		return fmt.Errorf("identify system: %w", err)
 	}
 	st := &stream{
-		conn: conn, tracker: s.tracker, handoff: handoff, stats: &s.stats, unpublished: &s.unpublished,
-		collector: &collector{ctx: ctx, relations: &s.relations, tracker: s.tracker, events: s.Events},
+		conn: conn, tracker: s.tracker, handoff: handoff, stats: &s.stats, unpublished: &s.unpublished, stopping: s.server.stopping,
+		collector: &collector{
+			ctx: ctx, relations: &s.relations, tracker: s.tracker, assembler: cdc.Assembler{Spill: s.Spill}, events: s.Events,
+		},
 	}
 	s.relations.forget()
 	if err := st.start(ctx, s.server.Slot, s.server.Publication); err != nil {
@@ -165,16 +165,17 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 	s.walsender, s.yielded = conn.PID(), false
 	s.stats.connects.Add(1)
 	s.stats.set(CatchingUp)
-	s.log.Info("streaming", zap.String("slot", s.server.Slot), zap.Stringer("from", s.tracker.Ack()))
+	s.log.Info("streaming", zap.String("slot", s.server.Slot), zap.String("epoch", s.tracker.Noted().Epoch), zap.Stringer("acknowledged", s.tracker.Ack()))
 	err = st.run(ctx)
-	if hasCode(err, pgerrcode.UndefinedObject) || errors.Is(err, errUnpublished) {
-		return s.publicationGap(ctx, st, err)
+	if isPublicationGap(err) {
+		return s.publicationGap(ctx, st, facts.Version, err)
 	}
 	return err
 }
 
-// resume decides whether the slot, which is ours from here on, goes on where this gateway stopped. Where it does not,
-// clients have missed changes that nobody can give them any more: they are told.
+// resume decides whether the slot, which is ours from here on, goes on where its last gateway stopped, be it this one or
+// another. The log is read from the slot's position on, also what the checkpoint says was delivered: a sink that is
+// started anew builds its own of it. Within the process, what was received before is left out.
 func (s *Source) resume(ctx context.Context, st *stream, identity *pglogrepl.IdentifySystemResult) error {
 	slot, err := readSlot(ctx, s.server.Pool, s.server.Slot)
 	if err != nil {
@@ -183,52 +184,69 @@ func (s *Source) resume(ctx context.Context, st *stream, identity *pglogrepl.Ide
 	if slot == nil {
 		return fmt.Errorf("resume: the server does not list slot %s, which it streams", s.server.Slot)
 	}
-	before := s.identity
-	switch {
-	case before == nil:
-		// The first stream of this process: no client has seen anything yet that could be missed.
-		var delivered cdc.Position
-		if delivered, err = s.checkpoints.Load(ctx, identity.SystemID, identity.Timeline); err == nil {
-			s.checkpoints.Identify(identity.SystemID, identity.Timeline)
-			s.tracker.Resume(delivered)
+	noted := s.tracker.Noted() // before what is stored, which may only be newer
+	stored, err := s.checkpoints.Load(ctx)
+	if err != nil {
+		return err
+	}
+	c := &continuity{
+		systemID: identity.SystemID, timeline: identity.Timeline, logEnd: cdc.LSN(identity.XLogPos), slot: slot.Confirmed,
+		stored: stored, noted: noted, reached: s.tracker.Reached(), received: s.tracker.End(), remade: s.server.remade.get(),
+	}
+	goesOn, reset := c.judge()
+	if reset.Reason != "" {
+		if err := s.reset(ctx, st, &reset); err != nil {
+			return err
 		}
-	case before.SystemID != identity.SystemID || before.Timeline != identity.Timeline || s.tracker.Beyond(cdc.LSN(identity.XLogPos)):
-		// A log that ends before what it sent is that of an earlier copy of the server's files.
-		s.tracker.Forget() // before the checkpoints hear of the new log, lest an old position be saved as one of it
-		s.checkpoints.Identify(identity.SystemID, identity.Timeline)
-		err = s.reset(ctx, st, cdc.ResetTimeline)
-	case s.slotMade || slot.Confirmed > max(s.tracker.Reached(), cdc.LSN(s.stats.acked.Load())):
-		err = s.reset(ctx, st, cdc.ResetSlotLost)
+	}
+	switch {
+	case !goesOn:
+		stored = c.begin(slot.ServerStart, reset)
+		if err = s.checkpoints.Begin(ctx, stored); err == nil {
+			s.tracker.Forget()
+		}
+	case !stored.PostmasterStart.Equal(slot.ServerStart):
+		s.log.Info("the server was started anew: the epoch goes on", zap.Time("started", slot.ServerStart))
+		err = s.checkpoints.Restarted(ctx, stored.Epoch, slot.ServerStart)
 	}
 	if err != nil {
 		return err
 	}
-	start := &cdc.Start{Epoch: fmt.Sprintf("%s/%d", identity.SystemID, identity.Timeline), From: slot.Confirmed}
-	if err := st.put(ctx, cdc.Delivery{Start: start}); err != nil {
+	s.server.remade.forget()
+	if err := st.put(ctx, cdc.Delivery{Start: &cdc.Start{Epoch: stored.Epoch, From: slot.Confirmed}}); err != nil {
 		return err
 	}
-	s.identity, s.slotMade = identity, false
-	s.tracker.Idle(slot.Confirmed)
+	s.stats.began(stored.Epoch, stored.Reset)
+	s.tracker.Resume(stored.Checkpoint, slot.Confirmed)
 	s.stats.target.Store(uint64(identity.XLogPos))
 	return nil
 }
 
-func (s *Source) reset(ctx context.Context, st *stream, reason cdc.ResetReason) error {
-	s.log.Error("changes were lost: clients start over", zap.String("reason", string(reason)))
-	return st.put(ctx, cdc.Delivery{Reset: reason})
+func (s *Source) reset(ctx context.Context, st *stream, reset *Reset) error {
+	reset.At = time.Now()
+	s.log.Error("continuity is lost: clients start over", zap.String("reason", string(reset.Reason)), zap.String("detail", reset.Detail))
+	s.stats.reset(*reset)
+	return st.put(ctx, cdc.Delivery{Reset: reset.Reason})
+}
+
+// isPublicationGap tells whether the stream ended for want of the publication. Only the stream itself can say so.
+func isPublicationGap(err error) bool {
+	var ended *walsenderError
+	return errors.Is(err, errUnpublished) || errors.As(err, &ended) && ended.pg.Code == pgerrcode.UndefinedObject
 }
 
 // publicationGap handles a stream that ended because the slot stands at a place in the log where the publication did not
 // exist. Nothing can be read from there, ever: the slot is made anew behind the gap. Clients are told now, and once more
 // when the new slot streams: those that came in between have missed what it does not have.
-func (s *Source) publicationGap(ctx context.Context, st *stream, cause error) error {
+func (s *Source) publicationGap(ctx context.Context, st *stream, version int, cause error) error {
 	if s.server.Mode != SetupAuto {
 		return &SetupError{Findings: []Finding{{
-			Check: "publication", Level: Fail, Fix: remakeSlotSQL(s.server.Slot),
+			Check: "publication", Level: Fail, Fix: remakeSlotSQL(s.server.Slot, version),
 			Detail: fmt.Sprintf("the slot stands where the publication did not exist (%v): changes there are lost, and the slot has to be made anew", rootCause(cause)),
 		}}}
 	}
-	if err := s.reset(ctx, st, cdc.ResetPublication); err != nil {
+	gap := Reset{Reason: cdc.ResetPublication, Detail: fmt.Sprintf("for a stretch of the log there was no publication %s", s.server.Publication)}
+	if err := s.reset(ctx, st, &gap); err != nil {
 		return err
 	}
 	closing, cancel := context.WithTimeout(ctx, farewell)
@@ -237,6 +255,7 @@ func (s *Source) publicationGap(ctx context.Context, st *stream, cause error) er
 	if err := s.server.dropSlot(ctx); err != nil {
 		return fmt.Errorf("drop slot behind which no publication exists: %w", err)
 	}
+	s.server.remade.set(gap)
 	return interruption{fmt.Errorf("make the slot anew: %w", cause)}
 }
 

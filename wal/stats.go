@@ -1,6 +1,8 @@
 package wal
 
 import (
+	"maps"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,11 +30,19 @@ type Stats struct {
 	WasLive      bool   // the source was live at least once
 	Transactions uint64 // received since the start
 	Changes      uint64
+	InProgress   int           // transactions of which the server has sent a part before their end
+	Spilled      int64         // bytes of these on disk
 	Connects     uint64        // replication connections that began to stream
 	ServerEnd    cdc.LSN       // end of the server's log, as far as it told
 	Acked        cdc.LSN       // last position acknowledged to the server
 	LagBytes     uint64        // log between ServerEnd and what was delivered
 	Lag          time.Duration // age of the last received commit while there is such log, otherwise 0
+	Epoch        string        // empty before the first stream
+	Reset        Reset         // the last one, of this process or those before it
+	Resets       map[cdc.ResetReason]uint64
+	// Failure is why the last stream ended that ended by itself, and when. Nil: none did.
+	Failure   error
+	FailureAt time.Time
 }
 
 // sourceStats is written by the goroutine that streams and read from any.
@@ -41,11 +51,44 @@ type sourceStats struct {
 	wasLive      atomic.Bool
 	transactions atomic.Uint64
 	changes      atomic.Uint64
+	inProgress   atomic.Int64
+	spilled      atomic.Int64
 	connects     atomic.Uint64
 	serverEnd    atomic.Uint64
 	acked        atomic.Uint64
 	lastCommit   atomic.Int64 // Unix nanoseconds
 	target       atomic.Uint64
+
+	mu     sync.Mutex
+	rarely Stats // Epoch, Reset, Resets and Failure of it
+}
+
+func (s *sourceStats) failed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rarely.Failure, s.rarely.FailureAt = err, time.Now()
+}
+
+// began notes the epoch that a stream is of and the reset that the checkpoint knows.
+func (s *sourceStats) began(epoch string, last Reset) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rarely.Epoch = epoch
+	if last.At.After(s.rarely.Reset.At) {
+		s.rarely.Reset = last
+	}
+}
+
+func (s *sourceStats) reset(r Reset) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rarely.Reset = r
+	resets := maps.Clone(s.rarely.Resets)
+	if resets == nil {
+		resets = map[cdc.ResetReason]uint64{}
+	}
+	resets[r.Reason]++
+	s.rarely.Resets = resets // readers keep the one they have
 }
 
 func (s *sourceStats) set(state State) { s.state.Store(int32(state)) }
@@ -61,9 +104,13 @@ func (s *sourceStats) caughtUp(ack cdc.LSN) {
 }
 
 func (s *sourceStats) snapshot(now time.Time, delivered cdc.LSN) Stats {
-	v := Stats{
+	s.mu.Lock()
+	v := s.rarely
+	s.mu.Unlock()
+	v = Stats{
+		Epoch: v.Epoch, Reset: v.Reset, Resets: v.Resets, Failure: v.Failure, FailureAt: v.FailureAt,
 		State: State(s.state.Load()), WasLive: s.wasLive.Load(), Transactions: s.transactions.Load(), Changes: s.changes.Load(),
-		Connects: s.connects.Load(), ServerEnd: cdc.LSN(s.serverEnd.Load()), Acked: cdc.LSN(s.acked.Load()),
+		InProgress: int(s.inProgress.Load()), Spilled: s.spilled.Load(), Connects: s.connects.Load(), ServerEnd: cdc.LSN(s.serverEnd.Load()), Acked: cdc.LSN(s.acked.Load()),
 	}
 	if v.ServerEnd > delivered {
 		v.LagBytes = uint64(v.ServerEnd - delivered)

@@ -169,7 +169,8 @@ func valueOf(value jsontext.Value, from FromJSON) (cdc.Value, bool) {
 	case kind == 'n':
 		return cdc.Value{State: cdc.Null}, true
 	case from == nil:
-		return cdc.Value{State: cdc.Text, Text: value}, true
+		value = value.Clone() // the caller's bytes stay as they are
+		return cdc.Value{State: cdc.Text, Text: value}, value.Compact() == nil
 	case kind == '{' || kind == '[':
 		return cdc.Value{}, false
 	}

@@ -100,7 +100,10 @@ func Parse(payload []byte) ([]Event, error) {
 		}
 		return nil, &Error{Kind: Malformed, Detail: "neither an event nor an array of events"}
 	}
-	return events, r.end()
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	return events, nil
 }
 
 // reader walks strict JSON.

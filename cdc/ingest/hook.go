@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Handler answers POST of an event, or of an array of events, which is one transaction: 202 with
@@ -20,17 +21,17 @@ func (in *Ingest) Handler(token string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
-			in.answer(w, http.StatusMethodNotAllowed, refusal{Code: "method_not_allowed", Message: "send a POST"})
+			answer(w, http.StatusMethodNotAllowed, refusal{Code: "method_not_allowed", Message: "send a POST"})
 			return
 		}
 		// Digests: how long the comparison takes tells nothing, not even the token's length.
 		if got := sha256.Sum256([]byte(bearer(r))); subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			in.answer(w, http.StatusUnauthorized, refusal{Code: "unauthorized", Message: "send the token that the gateway has: Authorization: Bearer TOKEN"})
+			answer(w, http.StatusUnauthorized, refusal{Code: "unauthorized", Message: "send the token that the gateway has: Authorization: Bearer TOKEN"})
 			return
 		}
 		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-			in.answer(w, http.StatusUnsupportedMediaType, refusal{Code: "unsupported_media_type", Message: "send Content-Type: application/json"})
+			answer(w, http.StatusUnsupportedMediaType, refusal{Code: "unsupported_media_type", Message: "send Content-Type: application/json"})
 			return
 		}
 		in.post(w, r)
@@ -45,27 +46,31 @@ func bearer(r *http.Request) string {
 	return token
 }
 
+// bodyTimeout is how long a body may take.
+const bodyTimeout = 10 * time.Second
+
 func (in *Ingest) post(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // where the server can
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBytes))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		in.answer(w, http.StatusRequestEntityTooLarge, refusal{Code: "too_large", Message: "send at most 1 MiB"})
+		answer(w, http.StatusRequestEntityTooLarge, refusal{Code: "too_large", Message: "send at most 1 MiB"})
 		return
 	} else if err != nil {
-		in.answer(w, http.StatusBadRequest, refusal{Code: string(Malformed), Message: "the body cannot be read"})
+		answer(w, http.StatusBadRequest, refusal{Code: string(Malformed), Message: "the body cannot be read"})
 		return
 	}
 	events, err := Parse(body)
 	if err != nil {
 		in.stats[Hook].errors.Add(1)
-		in.refused(w, err)
+		Refuse(w, err)
 		return
 	}
 	position, err := in.Emit(r.Context(), events...)
 	if err != nil {
-		in.refused(w, err)
+		Refuse(w, err)
 		return
 	}
-	in.answer(w, http.StatusAccepted, accepted{position.String()})
+	answer(w, http.StatusAccepted, accepted{position.String()})
 }
 
 type accepted struct {
@@ -79,25 +84,25 @@ type refusal struct {
 	Event   *int   `json:"event,omitempty"`
 }
 
-// refused answers with what is wrong.
-func (in *Ingest) refused(w http.ResponseWriter, err error) {
+// Refuse answers a request with what is wrong: an error of Parse or Emit.
+func Refuse(w http.ResponseWriter, err error) {
 	wrong := (*Error)(nil)
 	if !errors.As(err, &wrong) {
 		w.Header().Set("Retry-After", "1")
-		in.answer(w, http.StatusServiceUnavailable, refusal{Code: "not_live", Message: "the gateway does not follow the database at the moment: try again"})
+		answer(w, http.StatusServiceUnavailable, refusal{Code: "not_live", Message: "the gateway does not follow the database at the moment: try again"})
 		return
 	}
 	r := refusal{Code: string(wrong.Kind), Message: wrong.Detail, Event: &wrong.Event}
 	if wrong.Kind == Malformed {
 		r.Offset, r.Event = &wrong.Offset, nil
 	}
-	in.answer(w, map[Kind]int{
+	answer(w, map[Kind]int{
 		Malformed: http.StatusBadRequest, Invalid: http.StatusUnprocessableEntity,
 		UnknownTable: http.StatusNotFound, WrongSource: http.StatusConflict,
 	}[wrong.Kind], r)
 }
 
-func (in *Ingest) answer(w http.ResponseWriter, status int, body any) {
+func answer(w http.ResponseWriter, status int, body any) {
 	if r, ok := body.(refusal); ok {
 		body = struct {
 			Error refusal `json:"error"`

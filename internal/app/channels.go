@@ -35,8 +35,8 @@ func (s *served) unpublished() map[wal.TableName]bool {
 	return tables
 }
 
-// want is what the database has to have.
-func (s *served) want(cfg *config.Config) wal.Wanted {
+// wants is what the database has to have.
+func (s *served) wants(cfg *config.Config) wal.Wanted {
 	return wal.Wanted{Slot: cfg.Slot, Publication: cfg.Publication, Tables: s.wanted, NoTables: len(s.ingested) > 0}
 }
 
@@ -107,13 +107,18 @@ func (s *served) add(ch fanout.Channel, t *wal.TableInfo) {
 	for _, input := range slices.Concat(ch.FilterColumns, ch.ResolverColumns) {
 		columns = append(columns, input.Column)
 	}
-	for i := range s.wanted {
-		if s.wanted[i].TableName == t.TableName {
-			s.wanted[i].Scopes = append(s.wanted[i].Scopes, columns...)
-			return
-		}
+	s.want(t, columns...).Watched = false
+}
+
+// want adds a table, whose rows nobody is sent, to what is captured.
+func (s *served) want(t *wal.TableInfo, columns ...string) *wal.WantedTable {
+	i := slices.IndexFunc(s.wanted, func(w wal.WantedTable) bool { return w.TableName == t.TableName })
+	if i < 0 {
+		i = len(s.wanted)
+		s.wanted = append(s.wanted, wal.WantedTable{TableInfo: t, Watched: true})
 	}
-	s.wanted = append(s.wanted, wal.WantedTable{TableInfo: t, Scopes: columns})
+	s.wanted[i].Scopes = append(s.wanted[i].Scopes, columns...)
+	return &s.wanted[i]
 }
 
 // defaultScopes are the foreign-key and primary-key columns whose types can be scopes.
@@ -166,18 +171,12 @@ func (r *resolver) problem(path, fix, format string, args ...any) {
 
 func (r *resolver) entry(i int) {
 	entry, path := r.cfg.Reactive[i], fmt.Sprintf("reactive[%d]", i)
-	at := slices.IndexFunc(r.facts.Tables, func(t *wal.TableInfo) bool {
-		return t.Schema == entry.Table.Schema && t.Name == entry.Table.Name
-	})
+	t := r.facts.Table(wal.TableName(entry.Table))
 	if entry.Source != config.SourceWAL {
-		var t *wal.TableInfo
-		if at >= 0 {
-			t = r.facts.Tables[at]
-		}
 		r.ingestedEntry(entry, t, path)
 		return
 	}
-	if at < 0 {
+	if t == nil {
 		var names []string
 		for _, t := range r.facts.Tables {
 			names = append(names, t.String())
@@ -185,8 +184,20 @@ func (r *resolver) entry(i int) {
 		r.problem(path+".table", insteadOf(entry.Table.Schema+"."+entry.Table.Name, names), "there is no table %s", entry.Table)
 		return
 	}
-	t := r.facts.Tables[at]
 	r.served.add(r.channel(entry, t, path), t)
+	r.members(entry)
+}
+
+// members has the table of an entry's members published, so that its changes are known.
+func (r *resolver) members(entry config.Reactive) {
+	if entry.Authorize == nil || entry.Authorize.Member == nil {
+		return
+	}
+	m := entry.Authorize.Member
+	// One that is no table, or lacks the columns, the authorizer's own check refuses.
+	if members := r.facts.Table(wal.TableName(m.Table)); members != nil && members.Column(m.Scope) != nil && members.Column(m.User) != nil {
+		r.served.want(members, m.Scope, m.User)
+	}
 }
 
 // channel is what an entry means for a table that is there.

@@ -7,7 +7,9 @@ import (
 	"os"
 	"slices"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
@@ -166,6 +168,35 @@ func canonicalScope(from ingest.FromJSON, scope fanout.ScopeType) ingest.FromJSO
 	}
 }
 
+const rowTriggers = `
+select exists (select from pg_catalog.pg_trigger t where t.tgrelid = $1 and not t.tgisinternal and t.tgenabled <> 'D' and t.tgtype & 1 = 1)`
+
+// ingestFindings judges the tables whose changes do not come from the log.
+func (s *served) ingestFindings(ctx context.Context, role string, pool *pgxpool.Pool) ([]wal.Finding, error) {
+	var findings []wal.Finding
+	for _, entry := range s.ingested {
+		if entry.table == nil {
+			continue
+		}
+		f := wal.Finding{Check: "table " + entry.table.String(), Detail: "its changes come by " + string(entry.source)}
+		var triggers bool
+		if err := pool.QueryRow(ctx, rowTriggers, entry.table.OID).Scan(&triggers); err != nil {
+			return nil, fmt.Errorf("look for triggers of %s: %w", entry.table, err)
+		}
+		switch {
+		case entry.channel.Snapshot != nil && entry.table.Unreadable:
+			f.Level, f.Detail = wal.Warn, "role "+role+" may not read it: events of it flow, but its snapshots fail"
+			f.Fix = fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %[2]s;",
+				pgx.Identifier{entry.table.Schema}.Sanitize(), pgx.Identifier{role}.Sanitize(), entry.table.Quoted())
+		case entry.source == ingest.Notify && !triggers:
+			f.Level, f.Detail = wal.Warn, "has no trigger that could notify of its changes"
+			f.Fix = fmt.Sprintf("-- run `reactive-gw migrate notify-trigger '%s'`", config.TableName(entry.table.TableName))
+		}
+		findings = append(findings, f)
+	}
+	return findings, nil
+}
+
 // minToken is the shortest token that is not guessed, in bytes.
 const minToken = 16
 
@@ -215,5 +246,5 @@ func (s *server) ingestHandler(w http.ResponseWriter, r *http.Request) {
 		p.hook.ServeHTTP(w, r)
 		return
 	}
-	starting(w)
+	ingest.Refuse(w, ingest.ErrNotLive)
 }

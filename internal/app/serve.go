@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -26,7 +27,6 @@ import (
 const (
 	handoffBytes    = 64 << 20
 	checkpointEvery = 5 * time.Second
-	retainedEvery   = 10 * time.Second
 	pingTimeout     = 10 * time.Second
 	headerTimeout   = 10 * time.Second
 	requestTimeout  = 30 * time.Second // for the body of a plain request, and for its answer
@@ -64,7 +64,7 @@ type parts struct {
 	ingest   *ingest.Ingest
 	hook     http.Handler  // takes events by POST; nil where none come so
 	listener *wal.Listener // nil where nothing listens
-	retained atomic.Int64
+	pressure atomic.Pointer[wal.Pressure]
 }
 
 // serve runs the gateway until ctx ends, which is no error, or until something fails that no retry mends. After ctx's end
@@ -138,7 +138,10 @@ func (s *server) work(ctx, late context.Context) error {
 		return err
 	}
 	defer p.access.close()
-	if err := p.access.start(ctx); err != nil {
+	switch err := p.access.start(ctx); {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
 		return fmt.Errorf("prepare authentication: %w", err)
 	}
 	s.running.Store(p)
@@ -152,7 +155,7 @@ func (s *server) work(ctx, late context.Context) error {
 	g, failed := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.pipeline.Run(streaming) })
 	g.Go(func() error { p.hub.Run(streaming); return nil })
-	g.Go(func() error { s.watchRetained(streaming, p); return nil })
+	g.Go(func() error { s.watchSlot(streaming, p); return nil })
 	if p.listener != nil {
 		g.Go(func() error { p.listener.Run(streaming); return nil })
 	}
@@ -215,11 +218,10 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	want := tables.want(s.cfg)
-	for _, f := range facts.Findings(want) {
-		if f.Level == wal.Warn {
-			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
-		}
+	want := tables.wants(s.cfg)
+	spill := cdc.Spill{Bytes: s.cfg.SpillBytes, Dir: s.cfg.SpillDir}
+	if err := spill.Check(); err != nil {
+		return nil, config.NewError(s.cfg.Problem("spillDir", err.Error(), "name a directory that exists and that the gateway's user may write"))
 	}
 	// Before the database is changed, for it finds out what is wrong with the configuration.
 	access, err := newAccess(ctx, s.cfg, s.accessPool, s.log.Named("auth"))
@@ -235,13 +237,24 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
+	unguarded, err := access.guards(ctx, s.accessPool, facts, tables, s.cfg.Publication)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range slices.Concat(facts.Findings(want), unguarded) {
+		if f.Level == wal.Warn {
+			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
+		}
+	}
 	p = &parts{access: access}
-	p.retained.Store(-1)
+	unknown := wal.UnknownPressure()
+	p.pressure.Store(&unknown)
 	p.hub, err = fanout.NewHub(fanout.Options{
-		Channels: tables.allChannels(), QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"), Resume: fanout.ResumeOptions(s.cfg.Resume),
+		Channels: tables.allChannels(), QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"), Resume: fanout.ResumeOptions(s.cfg.Resume), Nudge: s.database.Nudge,
 		Snapshots: snapshots{&wal.Snapshotter{
 			Pool: s.snapshotPool, Publication: s.cfg.Publication, Version: facts.Version, Types: tables.types, MaxBytes: s.cfg.QueueBytes / 2,
 		}, tables.matches, tables.unpublished()},
+		Visible: (&wal.Snapshotter{Pool: s.accessPool}).Visibility,
 	})
 	if err != nil {
 		return nil, err
@@ -260,7 +273,7 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	tracker := &cdc.Tracker{}
 	checkpoints := &wal.Checkpoints{Pool: s.database.Pool, Slot: s.cfg.Slot}
 	p.source = wal.NewSource(s.database, s.cfg.DatabaseURL.Reveal(), want, tracker, checkpoints, tables.types)
-	p.source.Events = p.ingest
+	p.source.Events, p.source.Spill = p.ingest, spill
 	p.pipeline = &cdc.Pipeline{
 		Source: p.source, Sink: p.hub, Tracker: tracker, Checkpoints: checkpoints, CheckpointEvery: checkpointEvery,
 		HandoffBytes:      handoffBytes,
@@ -300,7 +313,8 @@ func (s *server) publicHandler() http.Handler {
 			p.gateway.ServeHTTP(w, r)
 			return
 		}
-		starting(w)
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "the gateway is starting", http.StatusServiceUnavailable)
 	})
 	if s.cfg.Ingest != nil && s.cfg.Ingest.Hook != nil {
 		mux.HandleFunc(s.cfg.Ingest.Hook.Path, s.ingestHandler)
@@ -309,11 +323,6 @@ func (s *server) publicHandler() http.Handler {
 		mux.Handle("/", s.handler)
 	}
 	return mux
-}
-
-func starting(w http.ResponseWriter) {
-	w.Header().Set("Retry-After", "1")
-	http.Error(w, "the gateway is starting", http.StatusServiceUnavailable)
 }
 
 // serveHTTP serves a listener until ctx ends.
@@ -345,25 +354,6 @@ func (s *server) serveHTTP(ctx context.Context, listener net.Listener, handler h
 	return fmt.Errorf("serve %s: %w", listener.Addr(), err)
 }
 
-// watchRetained keeps the figure of how much log the slot holds back. Asking for it on every scrape would make the
-// metrics depend on the database.
-func (s *server) watchRetained(ctx context.Context, p *parts) {
-	ticker := time.NewTicker(retainedEvery)
-	defer ticker.Stop()
-	for {
-		retained := int64(-1)
-		if slot, err := s.database.SlotFacts(ctx); err == nil && slot != nil {
-			retained = slot.Retained
-		}
-		p.retained.Store(retained)
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 func (s *server) adminHandler() http.Handler {
 	return gateway.Admin{Ready: s.ready, Status: s.status, Profiling: s.cfg.Pprof, Metrics: metrics.Handler(s.figures())}.Handler()
 }
@@ -389,7 +379,7 @@ func (s *server) figures() metrics.Sources {
 		Hub:      whenRunning(s, func(p *parts) fanout.Stats { return p.hub.Stats() }, fanout.Stats{}),
 		Gateway:  whenRunning(s, func(p *parts) gateway.Stats { return p.gateway.Stats() }, gateway.Stats{}),
 		Ingest:   whenRunning(s, func(p *parts) ingest.Stats { return p.ingest.Stats() }, ingest.Stats{}),
-		Retained: whenRunning(s, func(p *parts) int64 { return p.retained.Load() }, -1),
+		Pressure: whenRunning(s, func(p *parts) wal.Pressure { return *p.pressure.Load() }, wal.UnknownPressure()),
 	}
 }
 

@@ -43,6 +43,10 @@ type Config struct {
 	MaxMessagesPerSecond int
 	// QueueBytes is how much may wait for one slow client, in bytes; at least 1.
 	QueueBytes int
+	// SpillBytes is how much of transactions that have not ended yet is kept in memory, in bytes; at least 1. What is more
+	// goes to files in SpillDir; empty is the system's folder for temporary files.
+	SpillBytes int
+	SpillDir   string
 	// WriteTimeout is how long one write to a client may take, PingInterval the time between pings, both at least
 	// 1ms. DrainTimeout is how long clients have to leave at the end: 1ms to 6s.
 	WriteTimeout time.Duration

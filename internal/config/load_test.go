@@ -74,6 +74,8 @@ func precedence() map[string][4]string {
 		"maxSubscriptions":     {"1", "2", "3", "1000"},
 		"maxMessagesPerSecond": {"1", "2", "3", "200"},
 		"queueBytes":           {"65536", "67108864", "1073741824", "16777216"},
+		"spillBytes":           {"65536", "67108864", "1073741824", "67108864"},
+		"spillDir":             {"/flag", "", "/file", ""},
 		"writeTimeout":         {"1s", "2s", "3s", "10s"},
 		"pingInterval":         {"1s", "2s", "3s", "25s"},
 		"drainTimeout":         {"1s", "2s", "3s", "5s"},

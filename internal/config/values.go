@@ -51,6 +51,14 @@ func count(text string) (int, *mistake) {
 	return int(n), nil
 }
 
+// folder is a path, which is not looked at here.
+func folder(text string) (string, *mistake) {
+	if strings.ContainsRune(text, 0) {
+		return "", &mistake{problem: "has a zero byte in it", fix: "write the path of a folder"}
+	}
+	return text, nil
+}
+
 // size is a number of bytes: 65536, 64KiB, 16MiB or 1GiB.
 func size(text string) (int, *mistake) {
 	const fix = "write bytes, or a size such as 64KiB, 16MiB or 1GiB"

@@ -162,7 +162,9 @@ func (c *Client) Send(frame []byte) {
 // was too slow to get it.
 func (c *Client) Next(ctx context.Context, reuse [][]byte) ([][]byte, error) {
 	if c.queue.sent() {
+		c.hub.mu.Lock()
 		c.hub.letIn(c)
+		c.hub.mu.Unlock()
 	}
 	return c.queue.take(ctx, reuse)
 }

@@ -100,6 +100,7 @@ func (h *Hub) letGo(s *subscription) (frames [][]byte) {
 	if c.extended && c.holds == 0 {
 		h.pushKept(c)
 	}
+	h.letIn(c)
 	return frames
 }
 

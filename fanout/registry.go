@@ -61,7 +61,8 @@ type registry struct {
 	lookups []*channel
 }
 
-// newRegistry refuses two channels of one name, a channel without scopes, and a scope that nobody resolves. A table may have several channels.
+// newRegistry refuses two channels of one name, a channel without scopes, and a scope that nobody resolves. A table may have
+// several channels.
 func newRegistry(channels []Channel, log *zap.Logger) (*registry, error) {
 	r := &registry{byName: map[string]*channel{}, byTable: map[TableName][]*channel{}, guards: map[TableName][]*channel{}}
 	for _, def := range channels {

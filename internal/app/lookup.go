@@ -63,6 +63,7 @@ type lookupColumn struct {
 
 const (
 	maxLookups    = 10_000           // that one transaction may need: more are not answered
+	maxAfter      = 1000             // transactions that may gather before it is looked which of them are visible
 	lookupBytes   = 32 << 20         // of answers that are remembered for one query
 	lookupTimeout = 2 * time.Second  // for all that one transaction needs, of one query
 	lookupRest    = 5 * time.Second  // after there was no answer
@@ -113,6 +114,13 @@ func (l *lookup) resolve(t *cdc.Table, row cdc.Row) ([]fanout.RowScope, error) {
 	return scopes, nil
 }
 
+// crowded tells whether it is time to look which transactions are visible, though nothing need be asked.
+func (l *lookup) crowded() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.after) >= maxAfter
+}
+
 // prepare asks about those rows of a transaction whose answers are not remembered.
 func (l *lookup) prepare(ctx context.Context, table wal.TableName, tx *cdc.Transaction) {
 	var keys []string
@@ -144,7 +152,7 @@ func (l *lookup) prepare(ctx context.Context, table wal.TableName, tx *cdc.Trans
 	}
 	after, rests := slices.Clone(l.after), now.Before(l.resting)
 	l.mu.Unlock()
-	if len(keys) == 0 || rests || len(keys) > maxLookups {
+	if len(keys) == 0 && len(after) < maxAfter || rests || len(keys) > maxLookups {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)

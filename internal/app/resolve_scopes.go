@@ -279,7 +279,7 @@ func (s lookingUp) Prepare(tx *cdc.Transaction, needed bool) (all bool, stale []
 		for _, value := range values {
 			stale = append(stale, fanout.RowScope{Column: source.lookup.scope, Value: value})
 		}
-		if needed && about {
+		if needed && about || source.lookup.crowded() {
 			source.lookup.prepare(s.ctx, s.table, tx)
 		}
 	}

@@ -80,6 +80,7 @@ type note struct {
 	sums        []uint64
 	begun       []int64
 	snapshots   []int // how many had come
+	silent      bool  // the protocol does not tell of views that begin anew
 }
 
 // heard is a token that came in a frame about a view.
@@ -354,6 +355,7 @@ func journalled(events []extendedEvent) (transactions []int64, err error) {
 // boundary notes the state of the views after a transaction.
 func (s *subscriber) boundary(transaction int64) {
 	n := note{transaction: transaction, session: s.sessions, sums: make([]uint64, len(s.views)), begun: make([]int64, len(s.views)), snapshots: make([]int, len(s.views))}
+	_, n.silent = s.dialect.(*baseSession)
 	for i, v := range s.views {
 		n.sums[i], n.begun[i], n.snapshots[i] = v.sum, v.begun, v.snapshots
 		if v.state != active {

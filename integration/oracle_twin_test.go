@@ -27,8 +27,6 @@ type twin struct {
 	// latest is, by transaction number, the last place of all transactions up to that number.
 	numbers []int64
 	latest  []int
-	// truncated are the places of the last transactions that emptied a table, by table.
-	truncated map[string][]int
 }
 
 // image is a row of a table.
@@ -59,7 +57,7 @@ func newTwin(ctx context.Context, conn *pgx.Conn) (*twin, error) {
 }
 
 func emptyTwin() *twin {
-	w := &twin{rows: map[string]map[string]row{}, known: map[string][]image{}, sets: map[definition]*set{}, truncated: map[string][]int{}, seen: map[int64]bool{}}
+	w := &twin{rows: map[string]map[string]row{}, known: map[string][]image{}, sets: map[definition]*set{}, seen: map[int64]bool{}}
 	for _, table := range oracleTables {
 		w.rows[table] = map[string]row{}
 	}
@@ -76,7 +74,6 @@ func (w *twin) watch(d definition) {
 // forget lets go of what is known of the transactions so far, when every client is past them.
 func (w *twin) forget() {
 	w.order, w.numbers, w.latest, w.did = map[int64]int{}, nil, nil, map[int64][]rowChange{}
-	clear(w.truncated)
 	for _, s := range w.sets {
 		s.first, s.sums = w.next, s.sums[:0]
 	}
@@ -213,7 +210,6 @@ func (w *twin) history(ctx context.Context, conn *pgx.Conn) (map[int64][]rowChan
 func (w *twin) apply(c rowChange) error {
 	rows := w.rows[c.table]
 	if c.old == nil && c.new == nil {
-		w.truncated[c.table] = append(w.truncated[c.table], w.next)
 		for _, r := range rows {
 			w.move(c.table, r, nil)
 		}

@@ -121,7 +121,7 @@ func (s *subscriber) compare(w *twin, at, view, place int) (compared int, err er
 		return 0, nil // its events may come later, as they are configured to
 	case n.sums[view] == w.after(v.definition, place):
 		return 1, nil
-	case s.emptied(w, at, view, place):
+	case n.silent && s.beganAnew(at, view):
 		return 0, nil
 	}
 	return 0, fmt.Errorf("%w: %s (%s), connection %d: after transaction %d, at place %d, the view of %s %s is not what the database had then; %s (complete since transaction %d, settled at place %d). The transaction:\n%s",
@@ -131,13 +131,19 @@ func (s *subscriber) compare(w *twin, at, view, place int) (compared int, err er
 func (v *held) channel() string { return v.definition.channel }
 func (v *held) scope() string   { return v.definition.scope() }
 
-// emptied tells whether the table was truncated before a boundary, and the snapshot that says so was still to come.
-func (s *subscriber) emptied(w *twin, at, view, place int) bool {
-	truncated := w.truncated[s.views[view].table]
-	if len(truncated) == 0 || truncated[0] > place {
-		return false
-	}
+// beganAnew tells whether a view may have begun anew when a transaction was noted, and its snapshot was still to come: it is
+// the next that changes the view. The server does so when the table was truncated and when it had to connect to PostgreSQL
+// anew, and the base protocol does not tell.
+func (s *subscriber) beganAnew(at, view int) bool {
 	n := &s.notes[at]
+	for i := at + 1; i < len(s.notes) && s.notes[i].session == n.session; i++ {
+		if s.notes[i].snapshots[view] != n.snapshots[view] {
+			return true
+		}
+		if s.notes[i].sums[view] != n.sums[view] {
+			return false
+		}
+	}
 	return s.sessions != n.session || s.views[view].snapshots != n.snapshots[view] // or the connection has ended before it came
 }
 

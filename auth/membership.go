@@ -68,6 +68,17 @@ func (s *statement) membership() *Membership {
 	if !r.keyword("true") && !r.sign("*") && r.peek().kind == numberWord {
 		r.next()
 	}
+	m := r.from()
+	closed := r.sign(")")
+	r.sign(";")
+	if m == nil || !closed || len(r.words) > 0 {
+		return nil
+	}
+	return m
+}
+
+// from takes from member m where m.conversation_id = $scope and ..., and returns nil where something else comes next.
+func (r *reader) from() *Membership {
 	if !r.keyword("from") {
 		return nil
 	}
@@ -87,11 +98,6 @@ func (s *statement) membership() *Membership {
 			return nil
 		}
 		m.conditions = append(m.conditions, c)
-	}
-	closed := r.sign(")")
-	r.sign(";")
-	if !closed || len(r.words) > 0 {
-		return nil
 	}
 	return m
 }

@@ -72,15 +72,28 @@ func (h *Hub) holdConcerned(tx *cdc.Transaction) {
 	if !slices.ContainsFunc(tx.Tables(), func(t *cdc.Table) bool { return guards[TableName{t.Schema, t.Name}] != nil }) {
 		return
 	}
+	scans := map[*channel]int{} // concerns of a transaction for which all subscriptions of a channel were looked at
 	for change := range tx.Changes() {
 		for _, ch := range guards[TableName{change.Table.Schema, change.Table.Name}] {
+			if scans[ch] > maxScans {
+				continue
+			}
 			for _, concern := range ch.guard.Concerns(&change) {
 				ch.guard.passed(tx.XID)
+				if concern.Column == "" {
+					scans[ch]++
+					if concern.Client == nil || scans[ch] == maxScans {
+						concern, scans[ch] = Concern{}, maxScans+1
+					}
+				}
 				h.hold(ch, concern)
 			}
 		}
 	}
 }
+
+// maxScans is after how many looks at all subscriptions of a channel, for one transaction, all of them are on hold.
+const maxScans = 100
 
 // passed notes a transaction that may have taken a right away.
 func (g *guard) passed(xid uint32) {

@@ -27,6 +27,8 @@ type club struct {
 	mute    chan struct{}   // if not nil, an answer comes when it is closed, and is the one of when it was asked
 	asked   []string
 	forgets int
+	// anywhere: of a change it is not known which scope it concerns.
+	anywhere bool
 }
 
 // memberTable has (conversation_id, user).
@@ -49,9 +51,11 @@ func (c *club) Concerns(change *cdc.Change) (concerns []fanout.Concern) {
 			continue
 		}
 		user := string(image.Value(1).Text)
-		concerns = append(concerns, fanout.Concern{
-			Column: "conversation_id", Value: string(image.Value(0).Text), Client: func(viewer any, _ fanout.ScopeValue) bool { return viewer == user },
-		})
+		concern := fanout.Concern{Client: func(viewer any, _ fanout.ScopeValue) bool { return viewer == user }}
+		if !c.anywhere {
+			concern.Column, concern.Value = "conversation_id", string(image.Value(0).Text)
+		}
+		concerns = append(concerns, concern)
 	}
 	return concerns
 }
@@ -282,6 +286,26 @@ func TestWithoutAnAnswerASubscriptionEnds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A transaction that removes more members than are looked for one by one puts everybody on hold.
+func TestManyRemovalsAtOnce(t *testing.T) {
+	guardedFeed(t, 1<<20, func(t *testing.T, g *guarded) {
+		g.anywhere = true
+		ada, bob := g.joins("ada", in42), g.joins("bob", in42)
+		var changes []cdc.Change
+		for i := range 1000 {
+			changes = append(changes, deleted(memberTable(), member(i, "eve")))
+		}
+		g.deliver(append(changes, g.says(1, "hello"))...)
+		if s := g.hub.Stats(); s.OnHold != 2 {
+			t.Errorf("%d on hold", s.OnHold)
+		}
+		g.set(func() { g.shown = 1; delete(g.members, "42 ada") })
+		time.Sleep(time.Second)
+		g.wants(ada, "subscribed forbidden")
+		g.wants(bob, "subscribed hello")
+	})
 }
 
 // W19: the right is lost between the question and the subscription.

@@ -162,12 +162,13 @@ func (h *Hub) attach(viewer any, extended bool) *Client {
 
 // Deliver implements cdc.Sink. A change costs what its subscribers cost: the index leads straight to them.
 func (h *Hub) Deliver(tx *cdc.Transaction) {
+	untrue := h.prepare(tx)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
 	h.delivered = tx.Commit
 	h.holdConcerned(tx)
-	routed, served, matters := h.routeAll(tx)
+	routed, served, matters := h.routeAll(tx, untrue)
 	if matters {
 		h.unseen.add(routed)
 	}
@@ -182,14 +183,19 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 	h.reach(tx.End)
 }
 
-// routeAll routes every change. served tells whether one is of a channel, matters whether one is of a channel with
-// snapshots.
-func (h *Hub) routeAll(tx *cdc.Transaction) (routed unseenTransaction, served, matters bool) {
+// routeAll routes every change, after the views that the transaction made untrue began anew. served tells whether a change
+// is of a channel, matters whether one is of a channel with snapshots.
+func (h *Hub) routeAll(tx *cdc.Transaction, untrue []stale) (routed unseenTransaction, served, matters bool) {
 	routed.tx = tx
 	anew := func(ch *channel, reason protocol.ResetReason) {
 		routed.cuts = append(routed.cuts, cut{ch, reason})
 		h.parts.void(ch)
 		h.beginAnew(ch, reason)
+	}
+	for _, s := range untrue {
+		matters = matters || s.channel.Snapshot != nil
+		routed.cuts = append(routed.cuts, cut{s.channel, protocol.ResetSchema})
+		h.beginStale(s)
 	}
 	h.parts.tx = tx
 	changes := 0
@@ -347,6 +353,9 @@ func (h *Hub) Reset(reason cdc.ResetReason) {
 
 func (h *Hub) resetAll(reason protocol.ResetReason) {
 	h.unseen.clear()
+	for _, ch := range h.registry.lookups {
+		ch.lookup.Forget()
+	}
 	for _, ch := range h.registry.guarded { // rights may have been taken away in the gap
 		ch.guard.revision++
 		ch.guard.Forget()
@@ -380,6 +389,15 @@ func (h *Hub) dismiss(c *Client, code protocol.Close) {
 func (h *Hub) beginAnew(ch *channel, reason protocol.ResetReason) {
 	for _, s := range ch.active() {
 		h.beginOneAnew(s, reason)
+	}
+}
+
+// beginAnewOf is beginAnew for one topic.
+func (h *Hub) beginAnewOf(t *topic, reason protocol.ResetReason) {
+	for _, g := range t.groups {
+		for _, s := range slices.Clone(g.subs) {
+			h.beginOneAnew(s, reason)
+		}
 	}
 }
 

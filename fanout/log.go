@@ -222,7 +222,7 @@ func (b *binding) eachPlace(c *cdc.Change, f func(*scopeIndex, []byte)) (known b
 			f(index, m.now.Text)
 		}
 	}
-	if b.channel.resolver == nil {
+	if b.channel.resolver == nil || b.channel.lookup != nil {
 		return true
 	}
 	was, now, known := b.ways(c)

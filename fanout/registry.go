@@ -57,9 +57,12 @@ type registry struct {
 	// guarded are the channels that have a guard, and guards finds them by the tables that it looks at.
 	guarded []*channel
 	guards  map[TableName][]*channel
+	// lookups are the channels whose resolvers have to ask.
+	lookups []*channel
 }
 
-// newRegistry refuses two channels of one name, a channel without scopes, and a scope that nobody resolves. A table may have several channels.
+// newRegistry refuses two channels of one name, a channel without scopes, and a scope that nobody resolves. A table may have
+// several channels.
 func newRegistry(channels []Channel, log *zap.Logger) (*registry, error) {
 	r := &registry{byName: map[string]*channel{}, byTable: map[TableName][]*channel{}, guards: map[TableName][]*channel{}}
 	for _, def := range channels {
@@ -75,6 +78,10 @@ func newRegistry(channels []Channel, log *zap.Logger) (*registry, error) {
 		}
 		if def.Resolver != nil {
 			ch.resolver = newResolver(&ch.Channel, log)
+			if lookup, ok := def.Resolver.(LookupResolver); ok {
+				ch.lookup = lookup
+				r.lookups = append(r.lookups, ch)
+			}
 		}
 		if def.Guard != nil {
 			ch.guard = &guard{Guard: def.Guard, revision: 1}

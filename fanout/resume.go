@@ -101,7 +101,7 @@ func (h *Hub) replay(s *subscription, r *resumption, most int) (more bool) {
 	case r.at.Epoch != h.epoch || r.position() > h.position:
 		r.refused = protocol.ResetRestart
 		return false
-	case !h.log.reaches(r.position()) || ch.Beside:
+	case !h.log.reaches(r.position()) || ch.Beside || ch.lookup != nil: // what a look-up answered then is not kept
 		r.refused = protocol.ResetLogExpired
 		return false
 	}

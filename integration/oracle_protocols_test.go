@@ -32,7 +32,7 @@ func (s *baseSession) take(frame []byte) error {
 	}
 	switch f.Type {
 	case "subscribed":
-		v.state = active
+		v.confirm()
 		v.void()
 		return nil
 	case "snapshot":
@@ -111,7 +111,7 @@ func (s *extendedSession) take(frame []byte) error {
 	switch f.Type {
 	case "subscribed":
 		resumes := v.cursor != "" && v.begun != notYet
-		v.state = active
+		v.confirm()
 		if !f.Resumed {
 			v.void()
 			return nil

@@ -60,6 +60,7 @@ type held struct {
 	begun  int64
 	state  subscriptionState
 	cursor string // with which it can be resumed; "" where it cannot
+	asks   int    // that are not confirmed yet
 }
 
 const notYet = -1
@@ -180,7 +181,7 @@ func (s *subscriber) open(subprotocol string) (frames []string) {
 		s.dialect = &baseSession{s}
 	}
 	for _, v := range s.views {
-		v.state = asked
+		v.state, v.asks = asked, 1
 		frames = append(frames, s.dialect.subscribe(v))
 	}
 	return frames
@@ -214,14 +215,15 @@ func (s *subscriber) take(frame []byte) (answers []string, leaves bool, err erro
 		return nil, true, nil
 	case 1, 2, 3, 4: // again what it has
 		v := s.views[s.random.IntN(len(s.views))]
-		if v.state != active {
-			return nil, false, nil
+		if v.state != active || v.asks > 0 {
+			return nil, false, nil // the confirmation to come could be taken for that of what is asked now
 		}
 		if s.random.IntN(2) == 0 {
 			answers = append(answers, fmt.Sprintf(`{"type":"unsubscribe","channel":%q,"scope":%s}`, v.view.channel, v.view.scope))
 			v.state = asked // until it is confirmed, what comes about it was under way
 		}
 		v.cursor = ""
+		v.asks++
 		return append(answers, s.dialect.subscribe(v)), false, nil
 	}
 	return nil, false, nil
@@ -248,6 +250,9 @@ func strict(text []byte, into any) error {
 
 // void says that what the view shows is not known to be true.
 func (v *held) void() { v.begun = notYet }
+
+// confirm takes in that a subscription has begun.
+func (v *held) confirm() { v.state, v.asks = active, v.asks-1 }
 
 // complete says that it is, and what may be in it.
 func (v *held) complete(begun int64) { v.begun = begun }

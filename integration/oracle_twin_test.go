@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
@@ -22,6 +23,7 @@ type twin struct {
 	order map[int64]int  // the place of each of the last transactions in commit order, by number
 	next  int            // the place of the next one
 	seen  map[int64]bool // all transactions ever
+	did   map[int64][]rowChange
 	// latest is, by transaction number, the last place of all transactions up to that number.
 	numbers []int64
 	latest  []int
@@ -53,11 +55,15 @@ func newTwin(ctx context.Context, conn *pgx.Conn) (*twin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the twin: %w", err)
 	}
+	return emptyTwin(), nil
+}
+
+func emptyTwin() *twin {
 	w := &twin{rows: map[string]map[string]row{}, known: map[string][]image{}, sets: map[definition]*set{}, truncated: map[string][]int{}, seen: map[int64]bool{}}
 	for _, table := range oracleTables {
 		w.rows[table] = map[string]row{}
 	}
-	return w, nil
+	return w
 }
 
 // watch makes the twin follow a view, from the beginning on.
@@ -69,7 +75,7 @@ func (w *twin) watch(d definition) {
 
 // forget lets go of what is known of the transactions so far, when every client is past them.
 func (w *twin) forget() {
-	w.order, w.numbers, w.latest = map[int64]int{}, nil, nil
+	w.order, w.numbers, w.latest, w.did = map[int64]int{}, nil, nil, map[int64][]rowChange{}
 	clear(w.truncated)
 	for _, s := range w.sets {
 		s.first, s.sums = w.next, s.sums[:0]
@@ -103,23 +109,38 @@ func (w *twin) catchUp(ctx context.Context, conn *pgx.Conn) error {
 		if w.seen[transaction] {
 			continue // the slot went back in a crash
 		}
-		w.seen[transaction] = true
-		for _, c := range changes[transaction] {
-			if err := w.apply(c); err != nil {
-				return fmt.Errorf("transaction %d: %w", transaction, err)
-			}
+		if err := w.commit(transaction, changes[transaction]); err != nil {
+			return fmt.Errorf("transaction %d: %w", transaction, err)
 		}
 		delete(changes, transaction)
-		w.order[transaction] = w.next
-		w.numbers = append(w.numbers, transaction)
-		w.next++
-		for _, s := range w.sets {
-			s.sums = append(s.sums, s.sum)
-		}
 	}
 	if len(changes) > 0 {
 		return fmt.Errorf("%d transactions wrote, but are not in the log", len(changes))
 	}
+	w.committedAll()
+	return nil
+}
+
+// commit takes in what the next transaction in commit order did.
+func (w *twin) commit(transaction int64, changes []rowChange) error {
+	for _, c := range changes {
+		if err := w.apply(c); err != nil {
+			return err
+		}
+	}
+	w.seen[transaction] = true
+	w.did[transaction] = changes
+	w.order[transaction] = w.next
+	w.numbers = append(w.numbers, transaction)
+	w.next++
+	for _, s := range w.sets {
+		s.sums = append(s.sums, s.sum)
+	}
+	return nil
+}
+
+// committedAll says that no other transaction with a number up to the last one's will commit.
+func (w *twin) committedAll() {
 	slices.Sort(w.numbers)
 	w.latest = w.latest[:0]
 	last := -1
@@ -127,7 +148,6 @@ func (w *twin) catchUp(ctx context.Context, conn *pgx.Conn) error {
 		last = max(last, w.order[n])
 		w.latest = append(w.latest, last)
 	}
-	return nil
 }
 
 // committed reads the numbers of the transactions in commit order, from the journal's rows in the log.
@@ -255,6 +275,17 @@ func (w *twin) settled(upto int64) int {
 func (w *twin) after(d definition, place int) uint64 {
 	s := w.sets[d]
 	return s.sums[place-s.first]
+}
+
+// wrote tells what a transaction did to a view's table, for people.
+func (w *twin) wrote(transaction int64, d definition) string {
+	var b strings.Builder
+	for _, c := range w.did[transaction] {
+		if c.table == d.table {
+			fmt.Fprintf(&b, "  {%.200s} became {%.200s}\n", c.old, c.new)
+		}
+	}
+	return b.String()
 }
 
 // when says after which of the last transactions a view's rows had a sum, for people.

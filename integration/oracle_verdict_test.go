@@ -68,21 +68,12 @@ func (s *subscriber) judge(w *twin) (boundaries int, err error) {
 			return boundaries, err
 		}
 	}
-	last, session, snapshots := -1, 0, 0
-	for i := range s.notes {
+	places, err := s.ordered(w)
+	if err != nil {
+		return boundaries, err
+	}
+	for i, at := range places {
 		n := &s.notes[i]
-		at, known := w.place(n.transaction)
-		if !known {
-			return boundaries, fmt.Errorf("%w: %s was told of transaction %d, which is none of this batch's", duplicated, s.name, n.transaction)
-		}
-		if n.session != session || n.snapshots[journalView] != snapshots {
-			// What a new snapshot of the journal does not show comes again.
-			last, session, snapshots = -1, n.session, n.snapshots[journalView]
-		}
-		if at <= last {
-			return boundaries, fmt.Errorf("%w: %s got transaction %d after one that committed later", disordered, s.name, n.transaction)
-		}
-		last = at
 		if n.begun[journalView] == notYet || w.settled(n.begun[journalView]) > at {
 			continue
 		}
@@ -95,6 +86,28 @@ func (s *subscriber) judge(w *twin) (boundaries int, err error) {
 		}
 	}
 	return boundaries, nil
+}
+
+// ordered finds where in commit order the noted transactions are. Its error is one that came out of it.
+func (s *subscriber) ordered(w *twin) (places []int, err error) {
+	last, session, snapshots := -1, 0, 0
+	for i := range s.notes {
+		n := &s.notes[i]
+		at, known := w.place(n.transaction)
+		if !known {
+			return nil, fmt.Errorf("%w: %s was told of transaction %d, which is none of this batch's", duplicated, s.name, n.transaction)
+		}
+		if n.session != session || n.snapshots[journalView] != snapshots {
+			// What a new snapshot of the journal does not show comes again.
+			last, session, snapshots = -1, n.session, n.snapshots[journalView]
+		}
+		if at <= last {
+			return nil, fmt.Errorf("%w: %s got transaction %d after one that committed later", disordered, s.name, n.transaction)
+		}
+		last = at
+		places = append(places, at)
+	}
+	return places, nil
 }
 
 // compare holds what a view showed at a boundary against the database at that commit. It compares nothing where what the
@@ -111,8 +124,8 @@ func (s *subscriber) compare(w *twin, at, view, place int) (compared int, err er
 	case s.emptied(w, at, view, place):
 		return 0, nil
 	}
-	return 0, fmt.Errorf("%w: %s (%s), connection %d: after transaction %d, at place %d, the view of %s %s is not what the database had then; %s (complete since transaction %d, settled at place %d)",
-		lost, s.name, s.user, n.session, n.transaction, place, v.channel(), v.scope(), w.when(v.definition, n.sums[view]), n.begun[view], w.settled(n.begun[view]))
+	return 0, fmt.Errorf("%w: %s (%s), connection %d: after transaction %d, at place %d, the view of %s %s is not what the database had then; %s (complete since transaction %d, settled at place %d). The transaction:\n%s",
+		lost, s.name, s.user, n.session, n.transaction, place, v.channel(), v.scope(), w.when(v.definition, n.sums[view]), n.begun[view], w.settled(n.begun[view]), w.wrote(n.transaction, v.definition))
 }
 
 func (v *held) channel() string { return v.definition.channel }

@@ -179,11 +179,8 @@ func (c *collector) within(subtransaction string) error {
 	if err != nil || c.relations.block == nil {
 		return nil
 	}
-	if err := c.assembler.WithinAtLeast(uint32(xid)); err != nil {
-		return err
-	}
-	c.relations.block.now = c.assembler.Subtransaction()
-	return nil
+	c.relations.block.now, err = c.assembler.WithinAtLeast(uint32(xid))
+	return err
 }
 
 // Origin ignores where a transaction was first made: it is delivered wherever it came from.

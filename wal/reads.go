@@ -127,3 +127,15 @@ where c.oid = pg_catalog.to_regclass($1)`, []any{quoted}, func(rows pgx.Rows) er
 	})
 	return t, plain, err
 }
+
+// Refers tells whether a column is a foreign key to a column of another table.
+func Refers(ctx context.Context, pool *pgxpool.Pool, from TableName, column string, to TableName, key string) (refers bool, err error) {
+	err = each(ctx, pool, "find foreign key", `
+select exists (
+    select from pg_catalog.pg_constraint k
+    join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and k.conkey = array[a.attnum]
+    join pg_catalog.pg_attribute b on b.attrelid = k.confrelid and k.confkey = array[b.attnum]
+    where k.contype = 'f' and k.convalidated and k.conrelid = $1::regclass and a.attname = $2 and k.confrelid = $3::regclass and b.attname = $4)`,
+		[]any{from.Quoted(), column, to.Quoted(), key}, func(rows pgx.Rows) error { return rows.Scan(&refers) })
+	return refers, err
+}

@@ -1,11 +1,13 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
 
 	"github.com/reactive-gw/reactive-gw/auth"
@@ -22,6 +24,8 @@ type served struct {
 	wanted   []wal.WantedTable
 	matches  snapshotMatches
 	ingested []ingested // their channels are not among channels
+	lookups  []*lookup  // of all channels
+	findings []wal.Finding
 }
 
 // unpublished are the tables that the log is not asked about.
@@ -51,19 +55,23 @@ func (s *served) allChannels() []fanout.Channel {
 }
 
 // resolve looks the configured tables and columns up in the catalog. What is not there is a *config.Error with the place
-// in the file.
-func resolve(cfg *config.Config, facts *wal.Facts, log *zap.Logger) (*served, error) {
+// in the file. The pool is for asking what queries mean.
+func resolve(ctx context.Context, cfg *config.Config, facts *wal.Facts, pool *pgxpool.Pool, log *zap.Logger) (*served, error) {
 	types := values.NewCatalog(values.Options{BigintAsString: cfg.BigintAs == config.BigintAsString})
 	if cfg.Reactive == nil {
 		return everyTable(facts, types, log), nil
 	}
-	r := &resolver{cfg: cfg, facts: facts, served: &served{types: types, matches: snapshotMatches{}}}
+	r := &resolver{ctx: ctx, cfg: cfg, facts: facts, pool: pool, served: &served{types: types, matches: snapshotMatches{}}}
 	for i := range cfg.Reactive {
 		r.entry(i)
+	}
+	if r.err != nil {
+		return nil, r.err
 	}
 	if err := config.NewError(r.problems...); err != nil {
 		return nil, err
 	}
+	r.served.watchLookups(facts, cfg.Publication)
 	return r.served, nil
 }
 
@@ -159,8 +167,11 @@ func scopeType(c *wal.ColumnInfo) (fanout.ScopeType, bool) {
 
 // resolver gathers every problem of the section before it gives up.
 type resolver struct {
+	ctx      context.Context // of resolve
 	cfg      *config.Config
 	facts    *wal.Facts
+	pool     *pgxpool.Pool
+	err      error // of the connection
 	served   *served
 	problems []config.Problem
 }
@@ -218,8 +229,8 @@ func (r *resolver) channel(entry config.Reactive, t *wal.TableInfo, path string)
 	}
 	ch.Filter, ch.FilterColumns = r.filter(entry, typesOf(t), columnNames(t), path)
 	if sources != nil {
-		ch.Resolver, ch.ResolverColumns = sources, sources.columns
-		r.snapshotBy(entry, sources, scopes, path)
+		ch.Resolver, ch.ResolverColumns = sources.resolver(), sources.columns
+		r.snapshotBy(entry, sources, scopes)
 	}
 	return ch
 }
@@ -292,6 +303,9 @@ func (r *resolver) scopes(entry config.Reactive, t *wal.TableInfo, path string, 
 		if sources.of(name) != nil {
 			scopes = append(scopes, fanout.Scope{Column: name, Type: sources.typeOf(name, column), Resolved: true})
 			continue
+		}
+		if column == nil && sources != nil && sources.broken {
+			continue // it may be what the broken one was to serve
 		}
 		if column == nil {
 			r.problem(place, insteadOf(name, columnNames(t)), "table %s has no column %s", t, name)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +31,7 @@ func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	tables, err := resolve(cfg, facts, zap.NewNop())
+	tables, err := resolve(ctx, cfg, facts, pool, zap.NewNop())
 	if err != nil {
 		return err
 	}
@@ -48,7 +49,7 @@ func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	findings = append(findings, unguarded...)
+	findings = slices.Concat(findings, tables.findings, unguarded)
 	schema, err := migrationFinding(ctx, database, facts.Role)
 	if err != nil {
 		return err

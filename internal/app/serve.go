@@ -214,7 +214,7 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	tables, err := resolve(s.cfg, facts, s.log)
+	tables, err := resolve(ctx, s.cfg, facts, s.accessPool, s.log)
 	if err != nil {
 		return nil, err
 	}
@@ -241,7 +241,7 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range slices.Concat(facts.Findings(want), unguarded) {
+	for _, f := range slices.Concat(facts.Findings(want), tables.findings, unguarded) {
 		if f.Level == wal.Warn {
 			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
 		}

@@ -98,9 +98,8 @@ type Reactive struct {
 	// primary-key columns.
 	Scopes  []string
 	Columns Columns
-	// ResolveScopes are CEL expressions over row that come to the values of scopes which are not columns of the table, each
-	// to {'col': ..., 'value': ...} or to a list of such maps; nil where all scopes are columns.
-	ResolveScopes []string
+	// ResolveScopes says where the values of scopes come from that are not columns of the table; nil where all are.
+	ResolveScopes []ScopeSource
 	// Snapshot is what new subscribers are sent first; nil for nothing.
 	Snapshot *Snapshot
 	// Authorize says who may subscribe; nil is everyone who got in.

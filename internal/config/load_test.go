@@ -299,7 +299,7 @@ func TestCommentedSectionOfTheExample(t *testing.T) {
 		Table:    TableName{Schema: "public", Name: "message"},
 		Channel:  "message",
 		Source:   SourceWAL,
-		Scopes:   []string{"conversation_id"},
+		Scopes:   []string{"conversation_id", "project_id"},
 		Columns:  Columns{Exclude: []string{"secret"}},
 		Snapshot: &Snapshot{Limit: 100, OrderBy: []Order{{Column: "created_at", Descending: true, NullsFirst: true}}},
 		Batch:    50 * time.Millisecond,
@@ -308,8 +308,11 @@ func TestCommentedSectionOfTheExample(t *testing.T) {
 			Timeout:  2 * time.Second,
 			CacheFor: 30 * time.Second,
 		},
-		FilterRow:     "!row.private || row.author_id == ctx.sub",
-		ResolveScopes: []string{"{'col': 'conversation_id', 'value': row.conversation_id}"},
+		FilterRow: "!row.private || row.author_id == ctx.sub",
+		ResolveScopes: []ScopeSource{
+			{CEL: "{'col': 'conversation_id', 'value': row.conversation_id}"},
+			{Col: "project_id", SQL: "select project_id from task_list where id = $row.list_id"},
+		},
 	}}
 	if !reflect.DeepEqual(c.Reactive, want) {
 		t.Errorf("got %v", c.Reactive)

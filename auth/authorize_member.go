@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"time"
@@ -27,12 +26,9 @@ type MemberOptions struct {
 // Member authorizes by a row: whoever is in the table of members with the scope's value may subscribe. Because it is a
 // table, its changes tell whose subscriptions have to be looked at again. It may be used by many goroutines at once.
 type Member struct {
-	options MemberOptions
-	sql     *SQL
+	*SQL
+	membership *Membership
 }
-
-// Membership is one pair of a scope's value and a user, both as PostgreSQL writes them as text.
-type Membership struct{ Scope, User string }
 
 // NewMember checks the options.
 func NewMember(options MemberOptions) (*Member, error) {
@@ -47,7 +43,7 @@ func NewMember(options MemberOptions) (*Member, error) {
 	}
 	scope, user := quoteIdentifier(options.Scope), quoteIdentifier(options.User)
 	is, has := parameter{name: "scope"}, parameter{name: "ctx", claim: options.Claim}
-	// Equal by type, for the index; and by text, so that a membership is one text on both sides of Concerns.
+	// Equal by type, for the index; and by text, so that one way to write a user is one user.
 	s := &statement{
 		text: "select exists (select 1 from " + quoteIdentifier(options.Schema) + "." + quoteIdentifier(options.Table) +
 			" where " + scope + " = $1 and " + scope + "::text = $2 and " + user + " = $3 and " + user + "::text = $4)",
@@ -59,57 +55,13 @@ func NewMember(options MemberOptions) (*Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Member{options, query}, nil
+	return &Member{query, &Membership{
+		Schema: options.Schema, Table: options.Table,
+		conditions: []condition{{column: options.Scope, parameter: &is}, {column: options.User, parameter: &has}},
+	}}, nil
 }
 
-// Table is the table whose changes concern memberships.
-func (m *Member) Table() (schema, name string) { return m.options.Schema, m.options.Table }
-
-// Check finds out whether the table can be asked. Its errors are those of the database.
-func (m *Member) Check(ctx context.Context) error { return m.sql.Check(ctx) }
-
-// Authorize implements Authorizer.
-func (m *Member) Authorize(ctx context.Context, p *Principal, s Subscription) error {
-	return m.sql.Authorize(ctx, p, s)
-}
-
-// Concerns says which membership a row of the table is, before or after a change; nil is none, for it has a NULL. The
-// error is that a column's value is not known, or is of a type that has no one text: all subscriptions are concerned.
-//
-// A commit is in the WAL before queries see it. So the change itself says what became of the membership, and a query made
-// at once may still answer as before: Forget it, or wait for the commit.
-func (m *Member) Concerns(row Row) (*Membership, error) {
-	var texts [2]string
-	for i, column := range []string{m.options.Scope, m.options.User} {
-		value, ok := row.Value(column)
-		if !ok {
-			return nil, denyf(UnusableClaims, "the column %s of a member is not known: its table needs REPLICA IDENTITY FULL", column)
-		}
-		if value == nil {
-			return nil, nil
-		}
-		if texts[i], ok = (Scope{Value: value}).Text(); !ok {
-			return nil, denyf(UnusableClaims, "the column %s of a member is of a type that cannot name anybody", column)
-		}
-	}
-	return &Membership{Scope: texts[0], User: texts[1]}, nil
-}
-
-// Decides says which membership decides about a subscription. It returns false where none does: it is refused anyway.
-func (m *Member) Decides(p *Principal, s Subscription) (Membership, bool) {
-	if p == nil || s.Scope.Column != m.options.Column {
-		return Membership{}, false
-	}
-	values, err := m.sql.statement.bind(p, s)
-	if err != nil {
-		return Membership{}, false
-	}
-	return Membership{Scope: values[0], User: values[2]}, true
-}
-
-// Forget drops what is remembered of a membership, and an answer that is on its way is not remembered.
-func (m *Member) Forget(about Membership) {
-	m.sql.memo.forget(digestOf(about.Scope, about.Scope, about.User, about.User))
-}
+// Membership says on which rows a yes depends.
+func (m *Member) Membership() *Membership { return m.membership }
 
 func quoteIdentifier(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

@@ -155,9 +155,8 @@ func TestMembersOnPostgreSQL(t *testing.T) {
 	}
 }
 
-// TestAMembersRowsConcernSubscriptions is what a hub does with a table of members: it finds the subscriptions that a change
-// concerns, and asks again.
-func TestAMembersRowsConcernSubscriptions(t *testing.T) {
+// TestWhatIsRememberedIsForgotten is what a hub does when a table of members has changed.
+func TestWhatIsRememberedIsForgotten(t *testing.T) {
 	url := pgtest.Database(t)
 	pgtest.Exec(t, url, `create table member (conversation_id bigint, user_id text)`, `insert into member values (7, 'ada'), (7, 'eve')`)
 	pool, err := pgxpool.New(t.Context(), url)
@@ -176,39 +175,11 @@ func TestAMembersRowsConcernSubscriptions(t *testing.T) {
 	about := conversation(int64(7))
 	wantDenied(t, m.Authorize(t.Context(), ada, about), "")
 	wantDenied(t, m.Authorize(t.Context(), eve, about), "")
-
 	pgtest.Exec(t, url, `delete from member where user_id = 'ada'`)
 	wantDenied(t, m.Authorize(t.Context(), ada, about), "") // remembered
-	gone, err := m.Concerns(Values{"conversation_id": int64(7), "user_id": "ada"})
-	if err != nil || gone == nil {
-		t.Fatalf("the row concerns %v, %v", gone, err)
-	}
-	for p, want := range map[*Principal]bool{ada: true, eve: false} {
-		if decides, ok := m.Decides(p, about); !ok || (decides == *gone) != want {
-			t.Errorf("%v decides about %v", decides, p.Subject())
-		}
-	}
-	m.Forget(*gone)
+	m.Forget()
 	wantDenied(t, m.Authorize(t.Context(), ada, about), Forbidden)
 	wantDenied(t, m.Authorize(t.Context(), eve, about), "")
-
-	if schema, table := m.Table(); schema != "public" || table != "member" {
-		t.Errorf("the table is %s.%s", schema, table)
-	}
-	if none, err := m.Concerns(Values{"conversation_id": nil, "user_id": "ada"}); none != nil || err != nil {
-		t.Errorf("a row without a conversation concerns %v, %v", none, err)
-	}
-	for _, row := range []Values{{"user_id": "ada"}, {"conversation_id": int64(7)}, {"conversation_id": 7.5, "user_id": "ada"}} {
-		if concerned, err := m.Concerns(row); err == nil {
-			t.Errorf("%v concerns %v", row, concerned)
-		}
-	}
-	if _, ok := m.Decides(ada, Subscription{"message", Scope{"author_id", int64(7)}}); ok {
-		t.Error("a membership decides about another column")
-	}
-	if _, ok := m.Decides(principal(t, nil), about); ok {
-		t.Error("a membership decides about nobody")
-	}
 }
 
 // TestTheStatementIsReadAsPostgreSQLReadsIt compares the two: a placeholder that is really inside a literal or a comment

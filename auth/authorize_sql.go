@@ -89,6 +89,17 @@ func (q *SQL) Check(ctx context.Context) error {
 	return nil
 }
 
+// Text is the query as PostgreSQL gets it, and how many parameters it has.
+func (q *SQL) Text() (sql string, parameters int) {
+	return q.statement.text, len(q.statement.parameters)
+}
+
+// Membership says on which rows the query's yes depends, where it is written in the form of one; else it is nil.
+func (q *SQL) Membership() *Membership { return q.statement.membership() }
+
+// Forget drops the answers that are remembered. One that is on its way is not remembered either.
+func (q *SQL) Forget() { q.memo.forget() }
+
 // Authorize implements Authorizer.
 func (q *SQL) Authorize(ctx context.Context, p *Principal, s Subscription) error {
 	if p == nil || (q.options.Column != "" && s.Scope.Column != q.options.Column) {

@@ -79,7 +79,7 @@ func TestKeysAreFetchedAndRotated(t *testing.T) {
 	})
 }
 
-func TestUnknownKeysMakeNoStorm(t *testing.T) {
+func TestW21UnknownKeysMakeNoStorm(t *testing.T) {
 	is := theIssuer()
 	token := func(kid string) string { return sign(t, "RS256", is.rsa, object{"kid": kid}, object{"sub": "ada"}) }
 	synctest.Test(t, func(t *testing.T) {

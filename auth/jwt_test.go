@@ -226,9 +226,9 @@ func TestEveryAlgorithmWithItsKey(t *testing.T) {
 	}
 }
 
-// TestTokens is the list of what goes wrong with tokens. The keys are an RSA key and a secret, which only RS256 and HS256
+// TestW21Tokens is the list of what goes wrong with tokens. The keys are an RSA key and a secret, which only RS256 and HS256
 // tokens may use.
-func TestTokens(t *testing.T) {
+func TestW21Tokens(t *testing.T) {
 	is := theIssuer()
 	file := jwksOf(t, jwkOf(t, &is.rsa.PublicKey, object{"kid": "rsa"}), jwkOf(t, is.secret, object{"kid": "secret"}))
 	options := JWTOptions{

@@ -18,7 +18,8 @@ type memo[V any] struct {
 	asking  singleflight.Group
 	mu      sync.Mutex
 	answers map[digest]remembered[V]
-	// forgotten counts the calls of forget, for an answer on its way may be one that was to be forgotten.
+	// forgotten counts the calls of forget, for an answer on its way may be one that was to be forgotten: it is not
+	// remembered, and who asks later does not wait for it.
 	forgotten uint64
 }
 
@@ -48,10 +49,11 @@ func (m *memo[V]) get(question digest, ask func() (V, time.Duration, error)) (V,
 	if value, ok := m.recall(question); ok {
 		return value, nil
 	}
-	answer, err, _ := m.asking.Do(string(question[:]), func() (any, error) {
-		m.mu.Lock()
-		forgotten := m.forgotten
-		m.mu.Unlock()
+	m.mu.Lock()
+	forgotten := m.forgotten
+	m.mu.Unlock()
+	key := binary.BigEndian.AppendUint64(question[:], forgotten)
+	answer, err, _ := m.asking.Do(string(key), func() (any, error) {
 		value, holds, err := ask()
 		if err == nil && holds > 0 {
 			m.remember(question, remembered[V]{value, time.Now().Add(holds)}, forgotten)
@@ -107,11 +109,10 @@ func (m *memo[V]) makeRoom() {
 	delete(m.answers, first)
 }
 
-// forget makes the next get ask anew. Who asks already keeps its answer, but nobody else gets it.
-func (m *memo[V]) forget(question digest) {
+// forget drops every answer.
+func (m *memo[V]) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.forgotten++
-	delete(m.answers, question)
-	m.asking.Forget(string(question[:]))
+	clear(m.answers)
 }

@@ -42,7 +42,7 @@ func TestWhatWasForgottenOnItsWayIsNotRemembered(t *testing.T) {
 			first <- got
 		}()
 		<-asking
-		m.forget(question)
+		m.forget()
 		// Who asks now does not wait for the old answer.
 		got, _ := m.get(question, func() (string, time.Duration, error) { return "no", 0, nil })
 		if got != "no" {
@@ -56,7 +56,7 @@ func TestWhatWasForgottenOnItsWayIsNotRemembered(t *testing.T) {
 		if got != "still no" {
 			t.Errorf("the old answer was remembered: %q", got)
 		}
-		m.forget(question)
+		m.forget()
 		got, _ = m.get(question, func() (string, time.Duration, error) { return "yes again", time.Hour, nil })
 		if got != "yes again" {
 			t.Errorf("the answer was not forgotten: %q", got)

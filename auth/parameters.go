@@ -12,33 +12,42 @@ import (
 type statement struct {
 	text       string
 	parameters []parameter // $1, $2, ...
+	words      []word      // what it says
+	pieces     []piece
 }
 
-// parameter is what a placeholder stands for: "scope", "scope.col", "channel", or "ctx" with a path of claims.
+// parameter is what a placeholder stands for: "scope", "scope.col", "channel", "ctx" with a path of claims, or "row" with a
+// column.
 type parameter struct {
-	name  string
-	claim []string
+	name   string
+	claim  []string
+	column string
 }
 
-// parseStatement replaces each placeholder by a parameter of its own, so that PostgreSQL finds each one's type where it
+// parseStatement reads an authorizer's statement.
+func parseStatement(sql string) (*statement, error) { return parse(sql, readPlaceholder) }
+
+// parse replaces each placeholder by a parameter of its own, so that PostgreSQL finds each one's type where it
 // stands. Literals, dollar quotes, quoted identifiers and comments stay as they are.
-func parseStatement(sql string) (*statement, error) {
+func parse(sql string, read func(placeholder string) (parameter, error)) (*statement, error) {
 	pieces, err := splitStatement(sql)
 	if err != nil {
 		return nil, err
 	}
-	s := &statement{}
+	s := &statement{pieces: pieces}
 	var text strings.Builder
 	for _, p := range pieces {
 		if !p.placeholder {
 			text.WriteString(p.text)
+			s.words = append(s.words, wordsOf(p.text)...)
 			continue
 		}
-		parameter, err := readPlaceholder(p.text)
+		parameter, err := read(p.text)
 		if err != nil {
 			return nil, err
 		}
 		s.parameters = append(s.parameters, parameter)
+		s.words = append(s.words, word{kind: placedWord, parameter: &parameter})
 		fmt.Fprintf(&text, "$%d", len(s.parameters))
 	}
 	s.text = text.String()

@@ -66,7 +66,7 @@ func TestAWebhookIsToldTheListedHeaders(t *testing.T) {
 	}
 }
 
-func TestAnswersOfAWebhook(t *testing.T) {
+func TestW23AnswersOfAWebhook(t *testing.T) {
 	past, future := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
 	exp := func(at time.Time) string { return string(must(json.Marshal(at.Unix()))) }
 	for name, c := range map[string]struct {
@@ -120,7 +120,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-func TestAWebhookHasNoMoreTimeThanItsLimit(t *testing.T) {
+func TestW23AWebhookHasNoMoreTimeThanItsLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &service{takes: time.Hour}
 		s.says(200, []byte(`{"sub":"ada"}`))
@@ -241,8 +241,8 @@ func TestClientsThatAskTheSameAtOnceAskOnce(t *testing.T) {
 	})
 }
 
-// TestAWebhookOverTheNetwork is the whole way, redirects and kept connections included.
-func TestAWebhookOverTheNetwork(t *testing.T) {
+// TestW23AWebhookOverTheNetwork is the whole way, redirects and kept connections included.
+func TestW23AWebhookOverTheNetwork(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	var elsewhere atomic.Int32
 	metadata := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -18,6 +18,7 @@ type Tracker struct {
 	letGo       bool
 	noted       *Checkpoint // the last one; nil: nobody keeps any
 	overdue     LSN         // released without being noted
+	acked       LSN         // what Ack has come to: servers before version 18 would let the slot go back
 	received    Position
 	delivered   Position
 	reached     LSN
@@ -33,11 +34,15 @@ const (
 	maxUnnoted = 64 << 20
 )
 
-// Resume says which log the positions to come are of, and what is noted of it. Until then there is no checkpoint to save.
-func (t *Tracker) Resume(c Checkpoint) {
+// Resume says which log the positions to come are of, what is noted of it, and where the slot stands. Until then there is no
+// checkpoint to save.
+func (t *Tracker) Resume(c Checkpoint, from LSN) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.noted = &c
+	t.noted, t.acked = &c, from
+	if t.outstanding == 0 {
+		t.reached = max(t.reached, from)
+	}
 }
 
 // Noted is the last checkpoint, the zero value where there is none.
@@ -103,14 +108,16 @@ func (t *Tracker) Reached() LSN {
 	return t.reached
 }
 
-// Ack is the position up to which the log may be released, 0 while there is none.
+// Ack is the position up to which the log may be released, 0 while there is none. It never goes back within a log.
 func (t *Tracker) Ack() LSN {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.noted == nil {
-		return t.releasable()
+	ack := t.releasable()
+	if t.noted != nil {
+		ack = min(ack, max(t.noted.Released, t.overdue))
 	}
-	return min(t.releasable(), max(t.noted.Released, t.overdue))
+	t.acked = max(t.acked, ack)
+	return t.acked
 }
 
 // releasable is what Ack comes to once it is noted.
@@ -178,5 +185,5 @@ func (t *Tracker) Forget() {
 	defer t.mu.Unlock()
 	t.received, t.delivered, t.reached = Position{}, Position{}, 0
 	t.stale, t.outstanding = t.stale+t.outstanding, 0
-	t.noted, t.overdue = nil, 0
+	t.noted, t.overdue, t.acked = nil, 0, 0
 }

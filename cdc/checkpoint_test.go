@@ -132,7 +132,7 @@ func deliver(t *Tracker, commit, end LSN) {
 
 func TestP04NothingIsAcknowledgedThatIsNotNoted(t *testing.T) {
 	tracker := &Tracker{}
-	tracker.Resume(Checkpoint{Epoch: "a", Released: 50})
+	tracker.Resume(Checkpoint{Epoch: "a", Released: 50}, 0)
 	tracker.Idle(50)
 	deliver(tracker, 100, 110)
 	if got := tracker.Ack(); got != 50 {
@@ -160,7 +160,7 @@ func TestP04NothingIsAcknowledgedThatIsNotNoted(t *testing.T) {
 func TestReplayAfterARestartTakesNoCheckpointBack(t *testing.T) {
 	tracker := &Tracker{}
 	noted := Checkpoint{Epoch: "a", Delivered: Position{300, 310}, Reached: 400, Released: 50}
-	tracker.Resume(noted)
+	tracker.Resume(noted, 0)
 	tracker.Idle(40)
 	deliver(tracker, 100, 110)
 	if at, due := tracker.Due(); due || at.Delivered != noted.Delivered || at.Reached != noted.Reached {
@@ -175,14 +175,14 @@ func TestReplayAfterARestartTakesNoCheckpointBack(t *testing.T) {
 
 func TestCheckpointOfAForgottenLogIsPassedOver(t *testing.T) {
 	tracker := &Tracker{}
-	tracker.Resume(Checkpoint{Epoch: "a", Released: 50})
+	tracker.Resume(Checkpoint{Epoch: "a", Released: 50}, 0)
 	deliver(tracker, 1000, 1010)
 	at, _ := tracker.Due()
 	tracker.Forget() // while it is being saved
 	if _, due := tracker.Due(); due {
 		t.Error("a checkpoint is due of no log")
 	}
-	tracker.Resume(Checkpoint{Epoch: "b", Released: 20})
+	tracker.Resume(Checkpoint{Epoch: "b", Released: 20}, 0)
 	tracker.Saved(at)
 	tracker.Unsaved(at)
 	deliver(tracker, 100, 110)
@@ -193,23 +193,42 @@ func TestCheckpointOfAForgottenLogIsPassedOver(t *testing.T) {
 
 func TestSinkHoldsTheLogUnlessTheSlotWouldBeLost(t *testing.T) {
 	tracker := &Tracker{}
-	tracker.Hold(func() LSN { return 30 })
+	needed := LSN(30)
+	tracker.Hold(func() LSN { return needed })
 	deliver(tracker, 100, 110)
 	for _, c := range []struct {
-		letGo bool
-		want  LSN
-	}{{false, 30}, {true, 110}, {false, 30}} {
+		letGo  bool
+		needed LSN
+		want   LSN
+	}{
+		{false, 30, 30}, {true, 30, 110}, {false, 30, 110}, // what is released is gone
+	} {
 		tracker.LetGo(c.letGo)
-		if got := tracker.Ack(); got != c.want {
-			t.Errorf("let go %t: acknowledged %d, want %d", c.letGo, got, c.want)
+		if needed = c.needed; tracker.Ack() != c.want {
+			t.Errorf("let go %t, needed from %d on: acknowledged %d, want %d", c.letGo, c.needed, tracker.Ack(), c.want)
 		}
+	}
+}
+
+// A sink that has not yet heard where its stream begins may need all, or nothing. The slot stays where it is.
+func TestAcknowledgementNeverGoesBehindTheSlot(t *testing.T) {
+	tracker := &Tracker{}
+	tracker.Hold(func() LSN { return 0 })
+	tracker.Resume(Checkpoint{Epoch: "a", Released: 80}, 60)
+	if got := tracker.Ack(); got != 60 {
+		t.Errorf("acknowledged %d, and the slot stands at 60", got)
+	}
+	tracker.Hold(func() LSN { return NeedsNothing })
+	tracker.Idle(500)
+	if got := tracker.Ack(); got != 80 {
+		t.Errorf("acknowledged %d, and noted is 80", got)
 	}
 }
 
 func TestP55CheckpointThatCannotBeSavedHoldsABoundedLog(t *testing.T) {
 	for end, want := range map[LSN]LSN{50 + maxUnnoted: 50, 51 + maxUnnoted: 51 + maxUnnoted} {
 		tracker := &Tracker{}
-		tracker.Resume(Checkpoint{Epoch: "a", Released: 50})
+		tracker.Resume(Checkpoint{Epoch: "a", Released: 50}, 0)
 		tracker.Idle(end)
 		at, _ := tracker.Due()
 		tracker.Unsaved(at)

@@ -76,7 +76,7 @@ func (j *journal) expect(t *testing.T, want ...string) {
 
 func pipeline(source sourceFunc, j *journal) *Pipeline {
 	tracker := &Tracker{}
-	tracker.Resume(Checkpoint{Epoch: "orders"})
+	tracker.Resume(Checkpoint{Epoch: "orders"}, 0)
 	return &Pipeline{
 		Source: source, Sink: j, Tracker: tracker, Checkpoints: j, CheckpointEvery: 5 * time.Second, HandoffBytes: 10 * small,
 		OnCheckpointError: func(err error) { j.note("checkpoint error: %v", err) },

@@ -35,18 +35,26 @@ func (a *Assembler) StreamStop() error {
 }
 
 // Within says that the changes to come, up to the next call or the end of the block, are of a subtransaction, or of the
-// transaction itself.
-func (a *Assembler) Within(xid uint32) error {
+// transaction itself. It returns the subtransaction as counted from the transaction's identifier, which is greater for those
+// that began later, also where identifiers have wrapped around.
+func (a *Assembler) Within(xid uint32) (subtransaction uint32, err error) {
 	if a.open == nil || !a.open.streamed {
-		return fmt.Errorf("change of transaction %d: %w", xid, ErrNoTransaction)
+		return 0, fmt.Errorf("change of transaction %d: %w", xid, ErrNoTransaction)
 	}
 	a.open.now = xid - a.open.tx.XID
-	return nil
+	return a.open.now, nil
 }
 
-// Subtransaction is what Within was called with last, counted from the identifier of the transaction whose block is open: it
-// is greater for those that began later, also where identifiers have wrapped around.
-func (a *Assembler) Subtransaction() uint32 { return a.open.now }
+// WithinAtLeast is Within for a change of which it is only known that it was made when the subtransaction had its identifier
+// already. It may be taken for one of any subtransaction that had begun by then and has not ended apart, and the latest that
+// is known keeps the changes in the order that an abort relies on.
+func (a *Assembler) WithinAtLeast(xid uint32) (subtransaction uint32, err error) {
+	if a.open == nil || !a.open.streamed {
+		return 0, fmt.Errorf("change of transaction %d: %w", xid, ErrNoTransaction)
+	}
+	a.open.now = max(a.open.now, xid-a.open.tx.XID)
+	return a.open.now, nil
+}
 
 // StreamAbort takes back what a transaction in progress did in a subtransaction and those below it, or, where both
 // identifiers are the same, all of it. It must be told in the order of the source's log: see subtransactions.

@@ -61,7 +61,8 @@ func TestStreamedTransactionsKeepWhatWasNotRolledBack(t *testing.T) {
 			m.stack[len(m.stack)-1].all = append(m.stack[len(m.stack)-1].all, xid)
 			body := fmt.Sprintf("%d/%d %s", m.xid, len(m.kept), strings.Repeat("x", rapid.SampledFrom([]int{0, 9, 30_000, 70_000}).Draw(t, "size")))
 			check(a.StreamStart(m.xid, !m.sent))
-			check(a.Within(xid))
+			_, err := a.Within(xid)
+			check(err)
 			check(a.Add(Insert, rapid.SampledFrom(tables).Draw(t, "table"), nil, packed(body)))
 			check(a.StreamStop())
 			m.sent, m.kept = true, append(m.kept, body)
@@ -146,6 +147,11 @@ func expectBodies(t rapid.TB, tx *Transaction, want []string) {
 	}
 }
 
+func whose(a *Assembler, xid uint32) error {
+	_, err := a.Within(xid)
+	return err
+}
+
 func TestStreamedGrammar(t *testing.T) {
 	var a Assembler
 	expect := func(what string, got, want error) {
@@ -159,7 +165,7 @@ func TestStreamedGrammar(t *testing.T) {
 		return err
 	}
 	expect("stop outside", a.StreamStop(), ErrNoTransaction)
-	expect("an identifier outside", a.Within(5), ErrNoTransaction)
+	expect("an identifier outside", whose(&a, 5), ErrNoTransaction)
 	expect("a block of an unknown transaction", a.StreamStart(5, false), ErrNoTransaction)
 	expect("abort of an unknown transaction", a.StreamAbort(5, 6), ErrNoTransaction)
 	expect("commit of an unknown transaction", commit(5), ErrNoTransaction)
@@ -176,7 +182,7 @@ func TestStreamedGrammar(t *testing.T) {
 	expect("begin between blocks", a.Begin(6, 1, time.Time{}), nil)
 	expect("a block within a whole transaction", a.StreamStart(5, false), ErrTransactionOpen)
 	expect("stop within a whole transaction", a.StreamStop(), ErrNoTransaction)
-	expect("an identifier within a whole transaction", a.Within(7), ErrNoTransaction)
+	expect("an identifier within a whole transaction", whose(&a, 7), ErrNoTransaction)
 	_, err = a.Commit(1, 2)
 	expect("commit of the whole one", err, nil)
 	expect("commit", commit(5), nil)
@@ -198,7 +204,7 @@ func TestP53MemoryOfAllTransactionsTogetherIsBounded(t *testing.T) {
 	}
 	for i := range 3000 {
 		xid := uint32(1 + i%transactions)
-		if err := errors.Join(a.StreamStart(xid, i < transactions), a.Within(xid), a.Add(Insert, message(), nil, row(t, "1", body, nil)), a.StreamStop()); err != nil {
+		if err := errors.Join(a.StreamStart(xid, i < transactions), whose(&a, xid), a.Add(Insert, message(), nil, row(t, "1", body, nil)), a.StreamStop()); err != nil {
 			t.Fatal(err)
 		}
 		if got := held(); got > bound+(transactions+1)*segmentSize {
@@ -284,7 +290,7 @@ func TestUnreadableSpillIsNoShortTransaction(t *testing.T) {
 
 func TestOriginOfARolledBackSubtransactionIsForgotten(t *testing.T) {
 	var a Assembler
-	say := func(xid uint32, origin string) error { return errors.Join(a.Within(xid), a.SetOrigin(origin)) }
+	say := func(xid uint32, origin string) error { return errors.Join(whose(&a, xid), a.SetOrigin(origin)) }
 	err := errors.Join(a.StreamStart(5, true), say(5, "branch"), say(6, "gone"), say(7, "gone too"), a.StreamStop(),
 		a.StreamAbort(5, 7), a.StreamAbort(5, 6))
 	if err != nil {
@@ -295,6 +301,33 @@ func TestOriginOfARolledBackSubtransactionIsForgotten(t *testing.T) {
 		t.Errorf("origin %q, error %v", tx.Origin, err)
 	}
 	if err := a.SetOrigin("branch"); !errors.Is(err, ErrNoTransaction) {
+		t.Errorf("outside: error %v", err)
+	}
+}
+
+// A change that is only known to be no older than a subtransaction shares the fate of what was there before it, and never
+// keeps that from being taken back.
+func TestChangesOfAnUncertainSubtransaction(t *testing.T) {
+	var a Assembler
+	add := func(body string) error { return a.Add(Insert, message(), nil, row(t, "1", body, nil)) }
+	atLeast := func(xid uint32) error {
+		_, err := a.WithinAtLeast(xid)
+		return err
+	}
+	err := errors.Join(a.StreamStart(5, true), whose(&a, 5), add("kept"), whose(&a, 7), add("gone"),
+		atLeast(5), add("gone with it"), atLeast(8), add("gone of a later one"), whose(&a, 7), add("gone at last"), a.StreamStop(),
+		a.StreamAbort(5, 7),
+		a.StreamStart(5, false), atLeast(5), add("kept of the first"), atLeast(9), add("gone alone"), a.StreamStop(),
+		a.StreamAbort(5, 9))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := a.StreamCommit(5, 1, 2, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectBodies(t, tx, []string{"kept", "kept of the first"})
+	if err := atLeast(5); !errors.Is(err, ErrNoTransaction) {
 		t.Errorf("outside: error %v", err)
 	}
 }

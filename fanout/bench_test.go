@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
@@ -96,6 +97,22 @@ func BenchmarkAmong(b *testing.B) {
 		})
 		runtime.KeepAlive(clients)
 	}
+}
+
+// A transaction of a million rows that lies on disk and that nobody looks at: for how long everybody else waits for the hub.
+func BenchmarkDeliverHuge(b *testing.B) {
+	const rows = 1_000_000
+	f := newFeed(b, 1<<30, conversations())
+	f.audience(10_000, 100)
+	f.assembler.Spill = cdc.Spill{Bytes: 1 << 20, Dir: b.TempDir()}
+	tx := f.transaction(slices.Repeat([]cdc.Change{inserted(messages(), row(1, 99_999, 7, "Lunch at the usual place?", "s"))}, rows)...)
+	if tx.DiskSize() == 0 {
+		b.Fatal("it is not on disk")
+	}
+	for b.Loop() {
+		f.hub.Deliver(tx)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*rows), "ns/change")
 }
 
 // live is the heap that is in use.

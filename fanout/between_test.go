@@ -10,7 +10,7 @@ import (
 )
 
 // A subscription begins and ends between two transactions: no client gets a part of one, whenever it comes and goes.
-func TestNoPartOfATransaction(t *testing.T) {
+func TestW26NoPartOfATransaction(t *testing.T) {
 	const transactions, rows, clients = 500, 5, 4
 	f := newFeed(t, 1<<26, conversations())
 	table := messages()
@@ -65,7 +65,7 @@ func TestNoPartOfATransaction(t *testing.T) {
 }
 
 // A client that does not read is given up within its bound; the others get everything.
-func TestASlowClientGoesAlone(t *testing.T) {
+func TestW01ASlowClientGoesAlone(t *testing.T) {
 	f := newFeed(t, 10_000, conversations())
 	slow, quick := f.hub.Attach(nil), f.hub.Attach(nil)
 	subscribe(t, slow, "message", in42)

@@ -17,9 +17,13 @@ type Client struct {
 	// The rest belongs to the hub's lock.
 	subs     map[*topic]*subscription
 	answers  answers
+	asked    asked
+	holds    int  // of its subscriptions are on hold
+	held     int  // bytes of the frames that are kept meanwhile
 	touched  bool // has frames of the transaction at hand
 	detached bool
 	parts    []*part                    // of the transaction at hand
+	kept     []kept                     // while a subscription of a client of the extended protocol is on hold
 	split    bool                       // was sent a part of the transaction at hand already
 	waits    []*wait                    // for positions that the stream has not passed
 	aside    map[*subscription]struct{} // that wait for room in the queue
@@ -52,24 +56,25 @@ func (c *Client) subscribe(channel string, scope protocol.Scope, r *resumption) 
 	if old != nil {
 		h.release(old.group) // no later frame holds what it has gathered
 	}
-	if r != nil {
+	s := old
+	if old == nil || old.group.echo != string(scope.Raw) || r != nil {
 		if old != nil {
 			h.drop(old)
 		}
-		h.beginSince(h.add(c, ch.topic(index, value), scope.Raw), r)
+		s = h.add(c, ch.topic(index, value), scope.Raw)
+		if c.outdated(ch) {
+			h.holdBack(s, Concern{})
+		}
+	}
+	if r != nil {
+		h.beginSince(s, r)
 		return nil
 	}
-	if !h.push(c, c.subscribed(ch.Name, scope.Raw)) {
-		return nil // it has to go, and while it lingers its subscriptions must not gather
+	if !h.put(s, c.subscribed(ch.Name, scope.Raw)) {
+		h.drop(s) // the client has to go, and while it lingers its subscriptions must not gather
+		return nil
 	}
-	if old != nil {
-		if old.group.echo == string(scope.Raw) {
-			h.begin(old)
-			return nil
-		}
-		h.drop(old)
-	}
-	h.begin(h.add(c, ch.topic(index, value), scope.Raw))
+	h.begin(s)
 	return nil
 }
 
@@ -85,19 +90,19 @@ func (h *Hub) add(c *Client, t *topic, echo []byte) *subscription {
 func (h *Hub) beginSince(s *subscription, r *resumption) {
 	c, name, echo := s.client, s.group.topic.channel.Name, []byte(s.group.echo)
 	if h.resume(s, r); r.refused != "" {
-		if h.push(c, c.subscribed(name, echo)) && h.push(c, protocol.AppendReset(nil, name, echo, r.refused)) {
+		if h.put(s, c.subscribed(name, echo)) && h.put(s, protocol.AppendReset(nil, name, echo, r.refused)) {
 			h.begin(s)
 		} else {
 			h.drop(s)
 		}
 		return
 	}
-	if !h.push(c, protocol.AppendSubscribedAt(nil, name, echo, r.since, true)) {
+	if !h.put(s, protocol.AppendSubscribedAt(nil, name, echo, r.since, true)) {
 		h.drop(s)
 		return
 	}
 	for _, frame := range r.frames {
-		h.pushChanges(c, frame)
+		h.give(s, frame)
 	}
 	s.activate(nil)
 }
@@ -157,7 +162,9 @@ func (c *Client) Send(frame []byte) {
 // was too slow to get it.
 func (c *Client) Next(ctx context.Context, reuse [][]byte) ([][]byte, error) {
 	if c.queue.sent() {
+		c.hub.mu.Lock()
 		c.hub.letIn(c)
+		c.hub.mu.Unlock()
 	}
 	return c.queue.take(ctx, reuse)
 }

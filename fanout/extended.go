@@ -92,15 +92,26 @@ func (h *Hub) splitIfLarge(changes int) {
 	at := protocol.Cursor{Epoch: h.epoch, Position: uint64(p.tx.Commit), Index: uint32(changes)}
 	t := protocol.Transaction{Cursor: at.String(), CommitTime: p.tx.Time, Partial: true}
 	for _, c := range p.clients {
-		if frame := c.transactionFrame(t); frame != nil {
-			h.pushChanges(c, frame)
-			if !c.split {
-				c.split = true
-				p.split = append(p.split, c)
-			}
+		if h.sendTransaction(c, t) && !c.split {
+			c.split = true
+			p.split = append(p.split, c)
 		}
 	}
 	h.clearParts()
+}
+
+// sendTransaction sends a client the frame of its parts, or keeps them while it has to wait. It returns false where there
+// are none.
+func (h *Hub) sendTransaction(c *Client, t protocol.Transaction) bool {
+	if c.holds > 0 {
+		h.keepTransaction(c, t)
+		return true
+	}
+	frame := transactionFrame(c.parts, t)
+	if frame != nil {
+		h.pushChanges(c, frame)
+	}
+	return frame != nil
 }
 
 // sendParts sends each client its frame of the transaction.
@@ -111,16 +122,19 @@ func (h *Hub) sendParts(cursor string) {
 	}
 	t := protocol.Transaction{Cursor: cursor, CommitTime: p.tx.Time}
 	for _, c := range p.clients {
-		if frame := c.transactionFrame(t); frame != nil {
-			h.pushChanges(c, frame)
+		if h.sendTransaction(c, t) {
 			c.split = false
 		}
 	}
 	for _, c := range p.split {
-		if c.split { // nothing more came for it: it has to learn that the transaction is over
+		switch {
+		case !c.split:
+		case c.holds > 0:
+			h.keepTransaction(c, t)
+		default: // nothing more came for it: it has to learn that the transaction is over
 			h.pushChanges(c, protocol.AppendTransaction(nil, t))
-			c.split = false
 		}
+		c.split = false
 	}
 	h.clearParts()
 	clear(p.split)
@@ -151,11 +165,11 @@ func (h *Hub) clearParts() {
 	p.clients, p.all, p.bytes = p.clients[:0], p.all[:0], 0
 }
 
-// transactionFrame makes the frame of the client's parts; nil where they are empty.
-func (c *Client) transactionFrame(t protocol.Transaction) []byte {
+// transactionFrame makes the frame of a client's parts; nil where they are empty.
+func transactionFrame(parts []*part, t protocol.Transaction) []byte {
 	var only *part
 	full := 0
-	for _, p := range c.parts {
+	for _, p := range parts {
 		if len(p.events) > 0 {
 			only = p
 			full++
@@ -171,7 +185,7 @@ func (c *Client) transactionFrame(t protocol.Transaction) []byte {
 		return only.frame
 	}
 	bodies := make([][]byte, 0, full)
-	for _, p := range c.parts {
+	for _, p := range parts {
 		if len(p.events) > 0 {
 			bodies = append(bodies, p.encoded())
 		}

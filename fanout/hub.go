@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/list"
 	"context"
+	"errors"
 	"hash/maphash"
 	"slices"
 	"sync"
@@ -25,6 +26,8 @@ type Hub struct {
 	snapshots  Snapshots
 	wake       chan struct{} // tells Run that a reading is wanted
 	batchWake  chan struct{} // tells Run that there is a batch
+	visible    func(context.Context) (cdc.Visibility, error)
+	holdWake   chan struct{} // tells Run that a subscription is on hold
 
 	heartbeat time.Duration
 	nudge     func(context.Context) error
@@ -61,6 +64,9 @@ type Hub struct {
 	delivered cdc.LSN // the last transaction of the log
 	ingested  uint64  // transactions that came beside it
 
+	held    map[*subscription]struct{} // the subscriptions on hold
+	revoked uint64
+
 	judged        uint64 // changes that a filter was asked about
 	subscriptions int
 	events        uint64
@@ -86,7 +92,10 @@ type Options struct {
 	Heartbeat time.Duration
 	// Nudge makes the stream move, by a message in the log that is of no other use; nil where it moves by itself.
 	Nudge func(context.Context) error
-	Log   *zap.Logger
+	// Visible says which transactions a query shows that begins now; nil where no channel has a Guard. It is called from one
+	// goroutine.
+	Visible func(ctx context.Context) (cdc.Visibility, error)
+	Log     *zap.Logger
 }
 
 const defaultHeartbeat = 15 * time.Second
@@ -100,18 +109,22 @@ func NewHub(o Options) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Visible == nil && len(registry.guarded) > 0 {
+		return nil, errors.New("a channel has a guard, and nobody says which transactions are visible")
+	}
 	h := &Hub{
 		logger: o.Log, queueBytes: o.QueueBytes, snapshots: o.Snapshots, wake: make(chan struct{}, 1), batchWake: make(chan struct{}, 1), registry: registry,
 		heartbeat: cmp.Or(o.Heartbeat, defaultHeartbeat), nudge: o.Nudge,
 		clients: map[*Client]struct{}{}, shapes: map[uint32]shape{},
 		readings: map[*topic]*reading{}, running: map[*reading]struct{}{}, unseen: unseen{limit: maxUnseen},
-		log: replayLog{ResumeOptions: o.Resume, seed: maphash.MakeSeed()},
+		log:     replayLog{ResumeOptions: o.Resume, seed: maphash.MakeSeed()},
+		visible: o.Visible, holdWake: make(chan struct{}, 1), held: map[*subscription]struct{}{},
 	}
 	h.noteNeeded()
 	return h, nil
 }
 
-// Run does what takes its time: it reads snapshots and sends batches. It returns when ctx has ended and nothing of it runs
+// Run does what takes its time: it reads snapshots, sends batches and asks about subscriptions on hold. It returns when ctx has ended and nothing of it runs
 // any more.
 func (h *Hub) Run(ctx context.Context) {
 	var running sync.WaitGroup
@@ -121,6 +134,9 @@ func (h *Hub) Run(ctx context.Context) {
 	if h.snapshots != nil {
 		running.Go(func() { h.readSnapshots(ctx) })
 		running.Go(func() { h.watchVisibility(ctx) })
+	}
+	if len(h.registry.guarded) > 0 {
+		running.Go(func() { h.settleHolds(ctx) })
 	}
 	running.Wait()
 }
@@ -146,11 +162,13 @@ func (h *Hub) attach(viewer any, extended bool) *Client {
 
 // Deliver implements cdc.Sink. A change costs what its subscribers cost: the index leads straight to them.
 func (h *Hub) Deliver(tx *cdc.Transaction) {
+	untrue := h.prepare(tx)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
 	h.delivered = tx.Commit
-	routed, served, matters := h.routeAll(tx)
+	h.holdConcerned(tx)
+	routed, served, matters := h.routeAll(tx, untrue)
 	if matters {
 		h.unseen.add(routed)
 	}
@@ -165,14 +183,19 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 	h.reach(tx.End)
 }
 
-// routeAll routes every change. served tells whether one is of a channel, matters whether one is of a channel with
-// snapshots.
-func (h *Hub) routeAll(tx *cdc.Transaction) (routed unseenTransaction, served, matters bool) {
+// routeAll routes every change, after the views that the transaction made untrue began anew. served tells whether a change
+// is of a channel, matters whether one is of a channel with snapshots.
+func (h *Hub) routeAll(tx *cdc.Transaction, untrue []stale) (routed unseenTransaction, served, matters bool) {
 	routed.tx = tx
 	anew := func(ch *channel, reason protocol.ResetReason) {
 		routed.cuts = append(routed.cuts, cut{ch, reason})
 		h.parts.void(ch)
 		h.beginAnew(ch, reason)
+	}
+	for _, s := range untrue {
+		matters = matters || s.channel.Snapshot != nil
+		routed.cuts = append(routed.cuts, cut{s.channel, protocol.ResetSchema})
+		h.beginStale(s)
 	}
 	h.parts.tx = tx
 	changes := 0
@@ -266,6 +289,9 @@ func (h *Hub) Passed(position cdc.LSN) {
 // push queues a frame and tells whether the client still takes any. The client is woken by flush, when all that belongs
 // together is queued.
 func (h *Hub) push(c *Client, frame []byte) bool {
+	if c.extended && c.holds > 0 {
+		return h.keep(c, kept{frame: frame, bytes: len(frame)})
+	}
 	open := c.queue.push(frame)
 	if open && !c.touched {
 		c.touched = true
@@ -302,6 +328,8 @@ func (h *Hub) begin(s *subscription) {
 // drop ends a subscription.
 func (h *Hub) drop(s *subscription) {
 	delete(s.client.subs, s.group.topic)
+	s.client.forgetKept(s)
+	h.letGo(s)
 	if s.waits() {
 		h.leave(s)
 	}
@@ -325,6 +353,14 @@ func (h *Hub) Reset(reason cdc.ResetReason) {
 
 func (h *Hub) resetAll(reason protocol.ResetReason) {
 	h.unseen.clear()
+	for _, ch := range h.registry.lookups {
+		ch.lookup.Forget()
+	}
+	for _, ch := range h.registry.guarded { // rights may have been taken away in the gap
+		ch.guard.revision++
+		ch.guard.Forget()
+		h.hold(ch, Concern{})
+	}
 	h.distrustReadings()
 	for _, ch := range h.registry.byName {
 		h.beginAnew(ch, reason)
@@ -356,10 +392,19 @@ func (h *Hub) beginAnew(ch *channel, reason protocol.ResetReason) {
 	}
 }
 
+// beginAnewOf is beginAnew for one topic.
+func (h *Hub) beginAnewOf(t *topic, reason protocol.ResetReason) {
+	for _, g := range t.groups {
+		for _, s := range slices.Clone(g.subs) {
+			h.beginOneAnew(s, reason)
+		}
+	}
+}
+
 func (h *Hub) beginOneAnew(s *subscription, reason protocol.ResetReason) {
 	ch := s.group.topic.channel
 	if s.group.extended {
-		h.push(s.client, protocol.AppendReset(nil, ch.Name, []byte(s.group.echo), reason))
+		h.put(s, protocol.AppendReset(nil, ch.Name, []byte(s.group.echo), reason))
 	}
 	switch {
 	case ch.Snapshot != nil:
@@ -398,7 +443,7 @@ func (h *Hub) bindingsThen(t *cdc.Table) []*binding {
 		return now.bindings
 	}
 	var bindings []*binding
-	for _, ch := range h.registry.byTable[tableKey{t.Schema, t.Name}] {
+	for _, ch := range h.registry.byTable[TableName{t.Schema, t.Name}] {
 		if b, ok := ch.bind(t); ok {
 			bindings = append(bindings, b)
 		}
@@ -414,7 +459,7 @@ func (h *Hub) bindings(tx *cdc.Transaction, t *cdc.Table) (bindings []*binding, 
 	if ok && known.table == t {
 		return known.bindings, nil
 	}
-	for _, ch := range h.registry.byTable[tableKey{t.Schema, t.Name}] {
+	for _, ch := range h.registry.byTable[TableName{t.Schema, t.Name}] {
 		b, ok := ch.bind(t)
 		if !ok {
 			h.logger.Error("the table was altered so that the channel no longer fits it: mend the configuration and restart",
@@ -454,7 +499,9 @@ type Stats struct {
 	Subscriptions int
 	Events        uint64 // made of changes since the start; each went to at least one subscription
 	Frames        uint64 // with changes, put into queues since the start
-	QueueBytes    int    // waiting in all queues; a frame that is shared counts once for each
+	QueueBytes    int    // waiting in all queues and on hold; a frame that is shared counts once for each
+	OnHold        int    // subscriptions that wait for whether their client still has the right to them
+	Revoked       uint64 // subscriptions whose client had lost it, since the start
 	// FilterFailures counts, by channel, how often a filter had no answer for a row and a client, so that the row was not
 	// shown. Channels without a filter are not in it.
 	FilterFailures map[string]uint64
@@ -469,7 +516,7 @@ func (h *Hub) Stats() Stats {
 	defer h.mu.Unlock()
 	s := Stats{
 		Clients: len(h.clients), Subscriptions: h.subscriptions, Events: h.events, Frames: h.frames,
-		FilterFailures: map[string]uint64{}, ResolverFailures: map[string]uint64{},
+		OnHold: len(h.held), Revoked: h.revoked, FilterFailures: map[string]uint64{}, ResolverFailures: map[string]uint64{},
 	}
 	for name, ch := range h.registry.byName {
 		if ch.filter != nil {
@@ -480,7 +527,7 @@ func (h *Hub) Stats() Stats {
 		}
 	}
 	for c := range h.clients {
-		s.QueueBytes += c.queue.size()
+		s.QueueBytes += c.queue.size() + c.held
 	}
 	return s
 }

@@ -190,7 +190,7 @@ func TestSubscribingAgainDeliversOnce(t *testing.T) {
 }
 
 // What makes views untrue ends the connections that hold them, behind what was due before, and those alone.
-func TestViewsThatCannotGoOn(t *testing.T) {
+func TestW14ViewsThatCannotGoOn(t *testing.T) {
 	full, def := messages(), keyed()
 	renamed, retyped, dropped, again := messages(), messages(), messages(), messages()
 	renamed.Name = "old_message"

@@ -12,6 +12,8 @@ type channel struct {
 	filter *filter // nil where every client sees every row
 	// resolver is nil where every scope is a column of the table.
 	resolver *resolver
+	lookup   LookupResolver // nil where the resolver need not ask
+	guard    *guard         // nil where nobody loses a right
 	// table is the OID of the table that the channel's views are of, 0 while that is not known.
 	table uint32
 	// broken: the table was altered so that bind refuses it, and no change can be routed any more.
@@ -59,6 +61,7 @@ type subscription struct {
 	reading *reading // that it waits for
 	aside   bool     // it waits for room in the client's queue: see Hub.setAside
 	part    *part    // what the transaction at hand does to it alone
+	hold    *hold    // nil unless it is on hold
 }
 
 const awaiting = -1

@@ -12,11 +12,12 @@ import (
 // A snapshot cannot say whether it shows such a transaction. Whoever got a snapshot before gets it, and whoever waits for
 // one that is being read gets it behind that, though the snapshot may show it already.
 func (h *Hub) Ingest(tx *cdc.Transaction) cdc.IngestPosition {
+	untrue := h.prepare(tx)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
 	h.ingested++
-	routed, _, _ := h.routeAll(tx)
+	routed, _, _ := h.routeAll(tx, untrue)
 	h.sendParts(h.cursor())
 	for r := range h.running {
 		if h.concerns(tx, r.topic.channel) {

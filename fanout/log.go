@@ -222,7 +222,7 @@ func (b *binding) eachPlace(c *cdc.Change, f func(*scopeIndex, []byte)) (known b
 			f(index, m.now.Text)
 		}
 	}
-	if b.channel.resolver == nil {
+	if b.channel.resolver == nil || b.channel.lookup != nil {
 		return true
 	}
 	was, now, known := b.ways(c)
@@ -240,7 +240,10 @@ func (b *binding) eachPlace(c *cdc.Change, f func(*scopeIndex, []byte)) (known b
 // noteNeeded makes Needed return where the log begins by now.
 func (h *Hub) noteNeeded() {
 	needed := h.unseen.oldest()
-	if h.log.keeps() {
+	switch {
+	case !h.started:
+		needed = 0 // whatever the slot has is still to come
+	case h.log.keeps():
 		needed = min(needed, h.log.floor)
 	}
 	h.needed.Store(uint64(needed))

@@ -129,7 +129,7 @@ func (h *Hub) completeExtended(s *subscription, v *cdc.Visibility, rows *shownRo
 	}
 	s.reading = nil
 	s.activate(nil)
-	h.push(s.client, frame)
+	h.put(s, frame)
 }
 
 // merge puts changes into the rows of a snapshot.

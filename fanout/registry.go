@@ -26,6 +26,8 @@ type Channel struct {
 	Resolver ScopeResolver
 	// ResolverColumns are what Resolver looks at, as FilterColumns are.
 	ResolverColumns []InputColumn
+	// Guard says when clients lose the right to what they subscribed to; nil is never.
+	Guard Guard
 	// Snapshot makes new subscribers get the rows that are there; nil for none.
 	Snapshot *SnapshotOptions
 	// Beside says that changes of the table come beside the log, which is why nobody can resume them.
@@ -45,18 +47,24 @@ type Scope struct {
 	TypeOID uint32
 }
 
-// tableKey names a table as the stream does.
-type tableKey struct{ schema, name string }
+// TableName names a table as the stream does.
+type TableName struct{ Schema, Name string }
 
 // registry holds the channels by name and by table. It does not change.
 type registry struct {
 	byName  map[string]*channel
-	byTable map[tableKey][]*channel
+	byTable map[TableName][]*channel
+	// guarded are the channels that have a guard, and guards finds them by the tables that it looks at.
+	guarded []*channel
+	guards  map[TableName][]*channel
+	// lookups are the channels whose resolvers have to ask.
+	lookups []*channel
 }
 
-// newRegistry refuses two channels of one name, a channel without scopes, and a scope that nobody resolves. A table may have several channels.
+// newRegistry refuses two channels of one name, a channel without scopes, and a scope that nobody resolves. A table may have
+// several channels.
 func newRegistry(channels []Channel, log *zap.Logger) (*registry, error) {
-	r := &registry{byName: map[string]*channel{}, byTable: map[tableKey][]*channel{}}
+	r := &registry{byName: map[string]*channel{}, byTable: map[TableName][]*channel{}, guards: map[TableName][]*channel{}}
 	for _, def := range channels {
 		if r.byName[def.Name] != nil {
 			return nil, fmt.Errorf("channel %q is defined twice", def.Name)
@@ -70,6 +78,17 @@ func newRegistry(channels []Channel, log *zap.Logger) (*registry, error) {
 		}
 		if def.Resolver != nil {
 			ch.resolver = newResolver(&ch.Channel, log)
+			if lookup, ok := def.Resolver.(LookupResolver); ok {
+				ch.lookup = lookup
+				r.lookups = append(r.lookups, ch)
+			}
+		}
+		if def.Guard != nil {
+			ch.guard = &guard{Guard: def.Guard, revision: 1}
+			r.guarded = append(r.guarded, ch)
+			for _, t := range def.Guard.Tables() {
+				r.guards[t] = append(r.guards[t], ch)
+			}
 		}
 		for _, s := range def.Scopes {
 			if s.Resolved && def.Resolver == nil {
@@ -78,7 +97,7 @@ func newRegistry(channels []Channel, log *zap.Logger) (*registry, error) {
 			ch.scopes = append(ch.scopes, scopeIndex{Scope: s, topics: map[string]*topic{}})
 		}
 		r.byName[def.Name] = ch
-		key := tableKey{def.Schema, def.Table}
+		key := TableName{def.Schema, def.Table}
 		r.byTable[key] = append(r.byTable[key], ch)
 	}
 	return r, nil

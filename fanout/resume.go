@@ -101,7 +101,7 @@ func (h *Hub) replay(s *subscription, r *resumption, most int) (more bool) {
 	case r.at.Epoch != h.epoch || r.position() > h.position:
 		r.refused = protocol.ResetRestart
 		return false
-	case !h.log.reaches(r.position()) || ch.Beside:
+	case !h.log.reaches(r.position()) || ch.Beside || ch.lookup != nil: // what a look-up answered then is not kept
 		r.refused = protocol.ResetLogExpired
 		return false
 	}
@@ -220,7 +220,7 @@ func (h *Hub) replayOne(s *subscription, tx *cdc.Transaction, places []logPlace,
 		n++
 	}
 	cursor := protocol.Cursor{Epoch: h.epoch, Position: uint64(tx.End)}.String()
-	frame := s.client.transactionFrame(protocol.Transaction{Cursor: cursor, CommitTime: tx.Time})
+	frame := transactionFrame(s.client.parts, protocol.Transaction{Cursor: cursor, CommitTime: tx.Time})
 	h.clearParts()
 	return frame
 }

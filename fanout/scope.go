@@ -27,6 +27,25 @@ type ScopeValue struct {
 	Text   string
 }
 
+// Native is the value as expressions and queries see it: an int64, a bool or a string.
+func (v ScopeValue) Native() any {
+	switch v.Type {
+	case Int2, Int4, Int8:
+		if n, err := strconv.ParseInt(v.Text, 10, 64); err == nil {
+			return n
+		}
+	case Bool:
+		return v.Text == "t"
+	}
+	return v.Text
+}
+
+// SameText tells whether what is equal in the one type and the other has the same text.
+func (t ScopeType) SameText(other ScopeType) bool {
+	isInt := func(t ScopeType) bool { return t == Int2 || t == Int4 || t == Int8 }
+	return t != 0 && t == other || isInt(t) && isInt(other)
+}
+
 // maxScopeText, and maxEcho for the scope as the client wrote it, bound the memory that a client can make the index hold
 // with one subscription, and how much longer every frame about it becomes. There is room for all of the longest value in
 // escapes, \u00e9 for é, but not in those of characters that need none.

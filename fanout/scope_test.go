@@ -120,7 +120,7 @@ func connect(t testing.TB) *pgx.Conn {
 	return conn
 }
 
-func TestCanonicalIsWhatPostgresPrints(t *testing.T) {
+func TestW11CanonicalIsWhatPostgresPrints(t *testing.T) {
 	conn := connect(t)
 	for _, tc := range accepted {
 		if got, ok := printed(t, conn, tc.kind, tc.text); !ok || got != tc.want {

@@ -285,7 +285,7 @@ func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot, rows *shownRows) {
 		if h.setAside(s, len(frame)) {
 			continue
 		}
-		h.push(s.client, frame)
+		h.put(s, frame)
 		h.release(s.group)
 		s.reading = nil
 		s.activate(&seen{visibility: &visibility, upto: snapshot.Upto})

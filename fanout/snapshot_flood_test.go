@@ -18,7 +18,7 @@ func (nowhere) Snapshot(context.Context, View) (*cdc.Snapshot, error) { panic("a
 func (nowhere) Visibility(context.Context) (cdc.Visibility, error)    { panic("asked for the visibility") }
 
 // While the database is slow, a client may subscribe and unsubscribe as fast as it can: nothing gathers.
-func TestSubscriptionsThatComeAndGoLeaveNoReadings(t *testing.T) {
+func TestW08SubscriptionsThatComeAndGoLeaveNoReadings(t *testing.T) {
 	h, err := NewHub(Options{QueueBytes: 1 << 24, Log: zap.NewNop(), Snapshots: nowhere{}, Channels: []Channel{{
 		Name: "message", Schema: "public", Table: "message", Snapshot: &SnapshotOptions{Limit: 10},
 		Scopes: []Scope{{Column: "conversation_id", Type: Int8}},

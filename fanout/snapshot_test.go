@@ -82,7 +82,7 @@ func TestALookDoesNotForgetWhatAnOlderSnapshotNeeds(t *testing.T) {
 	})
 }
 
-func TestIdenticalSnapshotsAreOneQuery(t *testing.T) {
+func TestW05IdenticalSnapshotsAreOneQuery(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *site) {
 		s.show(s.commit(change{after: message("1", "7", "a")}))
 		s.release = make(chan struct{})
@@ -186,7 +186,7 @@ func TestResetOverridesASnapshotThatIsBeingRead(t *testing.T) {
 	})
 }
 
-func TestUnsubscribeWhileTheSnapshotIsRead(t *testing.T) {
+func TestW25UnsubscribeWhileTheSnapshotIsRead(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *site) {
 		s.release = make(chan struct{})
 		v := s.view("7")

@@ -266,7 +266,7 @@ func (d *delta) hidden(s *subscription) bool {
 
 // give queues a frame with changes.
 func (h *Hub) give(s *subscription, frame []byte) {
-	if h.push(s.client, frame) {
+	if h.put(s, frame) {
 		h.frames++
 	}
 }

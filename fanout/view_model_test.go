@@ -16,9 +16,9 @@ import (
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
 
-// TestEveryViewEqualsItsFilter holds the hub to its promise: whatever transactions and subscriptions come, at the end of
+// TestW15EveryViewEqualsItsFilter holds the hub to its promise: whatever transactions and subscriptions come, at the end of
 // each transaction every client's view, built from frames alone, is what a SELECT with the scope's condition would give.
-func TestEveryViewEqualsItsFilter(t *testing.T) {
+func TestW15EveryViewEqualsItsFilter(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		m := newWorld(t)
 		r.Repeat(map[string]func(*rapid.T){

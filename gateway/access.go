@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -24,7 +23,7 @@ func (g *Gateway) authenticate(r *http.Request) (*auth.Principal, error) {
 // authorize says whether the session's client may subscribe. The error is a *protocol.Error. What does not exist is told
 // as such before anybody is asked: an authorizer never sees a value that its column cannot have.
 func (s *session) authorize(ctx context.Context, m protocol.Message) error {
-	value, err := s.gateway.options.Hub.ScopeOf(m.Channel, m.Scope)
+	value, err := s.client.Ask(m.Channel, m.Scope)
 	if err != nil {
 		return err
 	}
@@ -39,7 +38,7 @@ func (s *session) authorized(ctx context.Context, channel string, value fanout.S
 	if authorizer == nil {
 		return true
 	}
-	subscription := auth.Subscription{Channel: channel, Scope: auth.Scope{Column: value.Column, Value: typed(value)}}
+	subscription := auth.Subscription{Channel: channel, Scope: auth.Scope{Column: value.Column, Value: value.Native()}}
 	err := authorizer.Authorize(ctx, s.principal, subscription)
 	if err != nil {
 		s.gateway.options.Log.Debug("not authorized", zap.String("channel", channel), zap.Error(err))
@@ -73,26 +72,35 @@ func (s *session) renew(ctx context.Context, token string) error {
 	return nil
 }
 
-// typed gives a scope's value the type that its column has in expressions.
-func typed(v fanout.ScopeValue) any {
-	switch v.Type {
-	case fanout.Int2, fanout.Int4, fanout.Int8:
-		if n, err := strconv.ParseInt(v.Text, 10, 64); err == nil {
-			return n
-		}
-	case fanout.Bool:
-		return v.Text == "t"
-	}
-	return v.Text
-}
-
 // expire closes the connection when the principal's credentials do, and no longer when those of the one before would have.
 func (s *session) expire() {
 	if s.expiry != nil {
 		s.expiry.Stop()
 		s.expiry = nil
 	}
-	if at, expires := s.principal.Expires(); expires {
-		s.expiry = time.AfterFunc(time.Until(at), func() { s.client.Close(protocol.CloseUnauthorized) })
+	at, expires := s.principal.Expires()
+	if !expires {
+		s.expires.Store(nil)
+		return
+	}
+	s.expires.Store(&at)
+	s.expiry = time.AfterFunc(at.Sub(s.gateway.options.Now()), func() { s.client.Close(protocol.CloseUnauthorized) })
+}
+
+// overstayed does what a timer cannot: it looks at the clock, which may have been set, or have gone on while the machine
+// slept, and cuts off whoever takes in the last frames so slowly that the goodbye never comes.
+func (s *session) overstayed() {
+	at := s.expires.Load()
+	if at == nil {
+		return
+	}
+	switch now := s.gateway.options.Now(); {
+	case now.Before(*at):
+		s.told = time.Time{}
+	case s.told.IsZero():
+		s.told = now
+		s.client.Close(protocol.CloseUnauthorized)
+	case now.Sub(s.told) > s.gateway.options.WriteTimeout:
+		s.socket.abort()
 	}
 }

@@ -80,7 +80,7 @@ func TestDrainDoesNotWaitForTheStalled(t *testing.T) {
 
 // Connections are closed one after the other, so that clients do not all come back at once: a few quickly, many within
 // drainSpread.
-func TestDrainIsSpread(t *testing.T) {
+func TestW04DrainIsSpread(t *testing.T) {
 	for connections, last := range map[int]time.Duration{
 		1: 0, 5: 4 * drainStep, 600: 599 * drainSpread / 600, 30_000: 29_999 * (drainSpread / 30_000),
 	} {

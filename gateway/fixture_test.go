@@ -209,19 +209,28 @@ const upgrade = "GET /ws HTTP/1.1\r\nHost: gateway\r\nConnection: Upgrade\r\nUpg
 // dialRaw upgrades a connection and sends what is to follow the request in the same packet.
 func (p *place) dialRaw(follows ...[]byte) *rawPeer {
 	p.t.Helper()
+	return p.dialRawWith(upgrade, follows...)
+}
+
+// dialRawWith is dialRaw with a request of its own. No extension may be agreed upon.
+func (p *place) dialRawWith(request string, follows ...[]byte) *rawPeer {
+	p.t.Helper()
 	conn, err := net.Dial("tcp", p.server.Listener.Addr().String())
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(func() { conn.Close() })
 	c := &rawPeer{p.t, conn.(*net.TCPConn), bufio.NewReader(conn)}
-	c.write(append([]byte(upgrade), bytes.Join(follows, nil)...))
+	c.write(append([]byte(request), bytes.Join(follows, nil)...))
 	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		p.t.Fatal(err)
 	}
 	response, err := http.ReadResponse(c.in, nil) //nolint:bodyclose // an upgraded connection's answer has none
 	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
 		p.t.Fatalf("upgrade: %v, %v", response, err)
+	}
+	if extensions := response.Header.Get("Sec-WebSocket-Extensions"); extensions != "" {
+		p.t.Fatalf("the extensions %q were agreed upon", extensions)
 	}
 	return c
 }

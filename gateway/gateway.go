@@ -27,6 +27,10 @@ type Options struct {
 	// MaxConnections and MaxSubscriptions, the latter per connection: over either the connection is closed with 4429.
 	MaxConnections   int
 	MaxSubscriptions int
+	// MaxMessages is how many messages a client may send in a second, on the average of ten; at once it may also send as many
+	// as it may have subscriptions, for it subscribes to all of them when it comes back. Over that it is closed with 4429.
+	// Zero is no limit.
+	MaxMessages int
 	// PingInterval is how often a connection is asked for a sign of life. One that gives none within PingTimeout ends.
 	PingInterval time.Duration
 	PingTimeout  time.Duration
@@ -35,6 +39,8 @@ type Options struct {
 	// Serving tells whether subscriptions would be served at the moment; nil is always. While it is false, new
 	// connections are sent away with 503.
 	Serving func() bool
+	// Now is the clock by which credentials expire; nil is time.Now.
+	Now func() time.Time
 }
 
 // Gateway is the http.Handler that upgrades requests to WebSocket connections and serves them. Mount it at the path that
@@ -53,12 +59,15 @@ type Gateway struct {
 	running sync.WaitGroup
 }
 
-// maxRejecting bounds the connections that are open only to be told that there are too many. Beyond it the answer is a
-// plain 503.
+// maxRejecting bounds the connections that are open only to be told why they are refused. Beyond it the answer is a plain
+// 503 or 401.
 const maxRejecting = 256
 
 // New makes a gateway. It starts nothing.
 func New(options Options) *Gateway {
+	if options.Now == nil {
+		options.Now = time.Now
+	}
 	return &Gateway{options: options, sessions: map[*session]struct{}{}}
 }
 
@@ -77,11 +86,21 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		unavailable(w, why)
 		return
 	}
-	defer g.exit(full)
+	rejecting := full
+	defer func() { g.exit(rejecting) }()
 	var principal *auth.Principal
 	var denied error
 	if !full {
 		principal, denied = g.authenticate(r)
+	}
+	if denied != nil {
+		// A goodbye takes its time: those who do not get in must not take the place of those who do.
+		if !g.demote() {
+			g.options.Log.Debug("not authenticated", zap.Error(denied))
+			http.Error(w, "not authenticated", http.StatusUnauthorized)
+			return
+		}
+		rejecting = true
 	}
 	socket, err := accept(w, r, g.options.WriteTimeout)
 	if err != nil {
@@ -92,7 +111,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if socket.extended() && denied == nil && !full {
 		attach = g.options.Hub.AttachExtended
 	}
-	s := &session{gateway: g, socket: socket, client: attach(principal), principal: principal}
+	s := newSession(g, socket, attach(principal), principal)
 	defer s.client.Detach()
 	draining := g.add(s, full)
 	defer g.remove(s)
@@ -136,11 +155,24 @@ func (g *Gateway) enter() (full bool, why string) {
 	return full, ""
 }
 
-// exit gives the place back.
-func (g *Gateway) exit(full bool) {
+// demote exchanges a place for a connection with one of the few for those who are sent away. It returns false where there
+// is none.
+func (g *Gateway) demote() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if full {
+	if g.rejecting >= maxRejecting {
+		return false
+	}
+	g.rejecting++
+	g.connections--
+	return true
+}
+
+// exit gives the place back.
+func (g *Gateway) exit(rejecting bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if rejecting {
 		g.rejecting--
 	} else {
 		g.connections--

@@ -11,6 +11,7 @@ import (
 type heartbeat struct {
 	socket            *socket
 	interval, timeout time.Duration
+	also              func() // is called at each beat
 
 	ctx     context.Context // of all pings; ends with stop
 	cancel  context.CancelFunc
@@ -19,8 +20,8 @@ type heartbeat struct {
 	running sync.WaitGroup
 }
 
-func startHeartbeat(interval, timeout time.Duration, s *socket) *heartbeat {
-	h := &heartbeat{socket: s, interval: interval, timeout: timeout}
+func startHeartbeat(interval, timeout time.Duration, s *socket, also func()) *heartbeat {
+	h := &heartbeat{socket: s, interval: interval, timeout: timeout, also: also}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -31,6 +32,7 @@ func startHeartbeat(interval, timeout time.Duration, s *socket) *heartbeat {
 
 func (h *heartbeat) beat() {
 	defer h.running.Done()
+	h.also()
 	ctx, cancel := context.WithTimeout(h.ctx, h.timeout)
 	defer cancel()
 	if err := h.socket.ping(ctx); err != nil {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestOrigin(t *testing.T) {
+func TestW20Origin(t *testing.T) {
 	allowed := []string{"https://app.example.com", "http://localhost:5173"}
 	for _, tc := range []struct {
 		name    string
@@ -59,7 +59,7 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
-func TestOriginOverASocket(t *testing.T) {
+func TestW20OriginOverASocket(t *testing.T) {
 	p := newPlace(t, func(o *Options) { o.AllowedOrigins = []string{"https://app.example.com"} })
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.server.URL, http.NoBody)
 	if err != nil {

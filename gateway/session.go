@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"github.com/reactive-gw/reactive-gw/auth"
 	"github.com/reactive-gw/reactive-gw/cdc"
@@ -22,6 +24,33 @@ type session struct {
 	// principal is who the client is; nil in a session that only says goodbye. It belongs to the goroutine that reads.
 	principal *auth.Principal
 	expiry    *time.Timer // nil where the principal does not expire
+	// expires is when it does, for other goroutines; nil where it does not.
+	expires atomic.Pointer[time.Time]
+	told    time.Time // when the heartbeat found it expired; the heartbeat's alone
+	// messages and renewals are how much the client may still send.
+	messages, renewals *rate.Limiter
+}
+
+const (
+	// renewEvery is how often a client may renew its token, which costs a signature to be checked and every subscription to
+	// be authorized anew. maxRenewals is how many times in a row.
+	renewEvery  = 5 * time.Second
+	maxRenewals = 10
+	// messageBurst is how many seconds' messages a client may send at once.
+	messageBurst = 10
+)
+
+// errTooMany: the client has sent more than MaxMessages.
+var errTooMany = errors.New("too many messages")
+
+func newSession(g *Gateway, socket *socket, client *fanout.Client, principal *auth.Principal) *session {
+	s := &session{gateway: g, socket: socket, client: client, principal: principal}
+	s.messages = rate.NewLimiter(rate.Inf, 0)
+	if most := g.options.MaxMessages; most > 0 {
+		s.messages = rate.NewLimiter(rate.Limit(most), g.options.MaxSubscriptions+messageBurst*most)
+	}
+	s.renewals = rate.NewLimiter(rate.Every(renewEvery), maxRenewals)
+	return s
 }
 
 // serve returns when the connection has ended and nothing of it runs any more.
@@ -30,9 +59,8 @@ func (s *session) serve(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	var writing sync.WaitGroup
 	writing.Go(func() { s.write(ctx) })
-	beat := startHeartbeat(options.PingInterval, options.PingTimeout, s.socket)
-
 	s.expire()
+	beat := startHeartbeat(options.PingInterval, options.PingTimeout, s.socket, s.overstayed)
 
 	err := s.read(ctx)
 	if s.expiry != nil {
@@ -40,8 +68,12 @@ func (s *session) serve(ctx context.Context) {
 	}
 	options.Log.Debug("connection ended", zap.Error(err))
 	s.client.Detach() // first, so that the hub does no more work for it
-	if errors.Is(err, errTooBig) {
+	switch {
+	case errors.Is(err, errTooBig):
 		s.client.Close(protocol.CloseFrameTooBig)
+		writing.Wait()
+	case errors.Is(err, errTooMany):
+		s.client.Close(protocol.CloseLimitExceeded)
 		writing.Wait()
 	}
 	cancel()
@@ -55,6 +87,8 @@ func (s *session) read(ctx context.Context) error {
 	for {
 		frame, err := s.socket.read()
 		switch {
+		case (err == nil || errors.Is(err, errNotText)) && !s.messages.Allow():
+			return errTooMany
 		case errors.Is(err, errNotText):
 			s.refuse(&protocol.Error{Code: protocol.CodeInvalidJSON, Detail: "a binary frame is no JSON"}, protocol.Message{})
 			continue
@@ -102,6 +136,10 @@ func (s *session) handle(ctx context.Context, m protocol.Message) error {
 	case protocol.Unsubscribe:
 		return s.client.Unsubscribe(m.Channel, m.Scope)
 	case protocol.Auth:
+		if !s.renewals.Allow() {
+			s.client.Close(protocol.CloseLimitExceeded)
+			return nil
+		}
 		return s.renew(ctx, m.Token)
 	case protocol.WaitFor:
 		lsn, err := cdc.ParseLSN(m.LSN)

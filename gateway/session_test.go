@@ -99,7 +99,7 @@ func TestFirstFrameBehindTheRequest(t *testing.T) {
 	}
 }
 
-func TestFrameSize(t *testing.T) {
+func TestW06FrameSize(t *testing.T) {
 	fill := func(size int) string { // valid up to the last byte
 		frame := subscription(42)
 		return frame + strings.Repeat(" ", size-len(frame))
@@ -113,7 +113,7 @@ func TestFrameSize(t *testing.T) {
 }
 
 // The client sees why, also while it goes on sending, and nothing is torn: what was queued comes before.
-func TestFrameTooBigOfAClientThatGoesOn(t *testing.T) {
+func TestW06FrameTooBigOfAClientThatGoesOn(t *testing.T) {
 	p := newPlace(t)
 	for _, op := range []byte{opText, opBinary} {
 		c := p.dialRaw(clientFrame(opText, []byte(subscription(42))))
@@ -125,7 +125,7 @@ func TestFrameTooBigOfAClientThatGoesOn(t *testing.T) {
 	}
 }
 
-func TestTooManySubscriptions(t *testing.T) {
+func TestW07TooManySubscriptions(t *testing.T) {
 	p := newPlace(t, func(o *Options) { o.MaxSubscriptions = 10 })
 	c := p.dial()
 	for i := range 10 {
@@ -139,7 +139,7 @@ func TestTooManySubscriptions(t *testing.T) {
 }
 
 // Over the limit nothing gathers, however long the client makes its goodbye last.
-func TestTooManySubscriptionsOfAClientThatGoesOn(t *testing.T) {
+func TestW07TooManySubscriptionsOfAClientThatGoesOn(t *testing.T) {
 	p := newPlace(t, func(o *Options) { o.MaxSubscriptions = 10 })
 	var flood []byte
 	for i := range 5000 {
@@ -159,7 +159,7 @@ func TestTooManySubscriptionsOfAClientThatGoesOn(t *testing.T) {
 	}
 }
 
-func TestTooManyConnections(t *testing.T) {
+func TestW07TooManyConnections(t *testing.T) {
 	p := newPlace(t, func(o *Options) { o.MaxConnections = 2 })
 	first, second := p.dial(), p.dial()
 	third := p.dial()
@@ -179,7 +179,7 @@ func TestTooManyConnections(t *testing.T) {
 }
 
 // Beyond the few that are told so in the protocol's own way, a flood costs an HTTP answer each.
-func TestFloodOfConnections(t *testing.T) {
+func TestW07FloodOfConnections(t *testing.T) {
 	p := newPlace(t, func(o *Options) { o.MaxConnections = 0 })
 	p.reject(maxRejecting) // all who are being told so take their time
 	p.unavailable()
@@ -243,7 +243,7 @@ func (p *place) fall() (delivered int) {
 }
 
 // A client that falls behind and reads on gets a part from the beginning, whole frames, and then why it ends there.
-func TestSlowConsumerSeesWhy(t *testing.T) {
+func TestW02SlowConsumerSeesWhy(t *testing.T) {
 	p := newPlace(t)
 	c := p.dialRaw(clientFrame(opText, []byte(subscription(42))))
 	if _, payload, err := c.read(); err != nil || string(payload) != subscribed(42) {
@@ -269,7 +269,7 @@ func TestSlowConsumerSeesWhy(t *testing.T) {
 }
 
 // The same while it sends more than anybody reads, and with a goodbye that has to wait for room.
-func TestSlowConsumerThatSends(t *testing.T) {
+func TestW01SlowConsumerThatSends(t *testing.T) {
 	p := newPlace(t)
 	c := p.dialRaw(clientFrame(opText, []byte(subscription(42))))
 	p.until(1)
@@ -286,7 +286,7 @@ func (p *place) until(subscriptions int) {
 }
 
 // One that never reads is cut off, and leaves nothing.
-func TestClientThatNeverReads(t *testing.T) {
+func TestW01ClientThatNeverReads(t *testing.T) {
 	p := newPlace(t, func(o *Options) { o.WriteTimeout = 50 * time.Millisecond })
 	p.dialRaw(clientFrame(opText, []byte(subscription(42))))
 	p.until(1)
@@ -298,7 +298,7 @@ func TestClientThatNeverReads(t *testing.T) {
 }
 
 // A peer that answers nothing, as one whose cable was pulled, is ended.
-func TestHalfOpenPeer(t *testing.T) {
+func TestW03HalfOpenPeer(t *testing.T) {
 	p := newPlace(t, func(o *Options) { o.PingInterval, o.PingTimeout = 20*time.Millisecond, 20*time.Millisecond })
 	c := p.dialRaw(clientFrame(opText, []byte(subscription(42))))
 	p.until(1)

@@ -77,6 +77,8 @@ func accept(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) 
 	conn, err := websocket.Accept(hijacker, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{protocol.ExtendedSubprotocol, protocol.Subprotocol, auth.BearerSubprotocol},
 		InsecureSkipVerify: true, // originAllowed was stricter: the library compares hosts only
+		// A few bytes could unfold to gigabytes, and what is sent would be compressed for each client anew.
+		CompressionMode: websocket.CompressionDisabled,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("accept: %w", err)

@@ -99,7 +99,7 @@ func TestATokenIsTakenFromWhereItIsSwitchedOn(t *testing.T) {
 	}
 }
 
-func TestAnOpenConnectionIsClosedWhenItsTokenExpires(t *testing.T) {
+func TestW17AnOpenConnectionIsClosedWhenItsTokenExpires(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
 	g := serve(t, newDatabase(t, conversations, messages), i.settings)
@@ -152,7 +152,7 @@ func TestAnAuthorizerThatCannotWorkEndsTheStart(t *testing.T) {
 }
 
 // Snapshots of a table that somebody has locked wait, and whoever may subscribe to another one is not refused meanwhile.
-func TestALockedTableRefusesNobody(t *testing.T) {
+func TestW05ALockedTableRefusesNobody(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, messages, twoTalks)
 	g := serve(t, database, `

@@ -9,7 +9,7 @@ import (
 const invoices = `create table invoice (id bigint primary key, customer_id bigint, total numeric(30, 2))`
 
 // No float is in the way: 2^53 and 2^53+1, which are one number to JavaScript, are two scopes.
-func TestIntegersBeyond2To53AreExact(t *testing.T) {
+func TestW10IntegersBeyond2To53AreExact(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, invoices)
 	c := connect(t, serve(t, database, "reactive:\n  - table: invoice\n    scopes: [customer_id]\n    snapshot: {limit: 10}\n"))

@@ -6,7 +6,7 @@ import (
 )
 
 // A client comes and goes, also while its snapshot is being read, and rows move under it.
-func TestAViewIsTrueHoweverOftenItIsTakenUpAndGivenUp(t *testing.T) {
+func TestW25AViewIsTrueHoweverOftenItIsTakenUpAndGivenUp(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t)
 	l := startLoad(t, database, 3)

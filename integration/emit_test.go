@@ -134,3 +134,60 @@ func tryExec(t *testing.T, database, sql string) error {
 	_, err = conn.Exec(ctx, sql)
 	return err
 }
+
+// A transaction that is so big that the server sends it while it is in progress is no different.
+func TestEventsOfATransactionThatIsStreamed(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t, conversations, messages, twoTalks)
+	pgtest.Exec(t, database, `alter database `+slotOf(t, database)+` set logical_decoding_work_mem = '64kB'`)
+	c := connect(t, serve(t, database, typing))
+	v := c.subscribe("typing", "conversation_id", "1")
+	const event = `'{"type":"afterInsert","schemaName":"public","tableName":"typing","primaryKey":{"id":"%"},"row":{"conversation_id":1,"id":"%"}}'`
+	emit := func(id string) string { return `select mtbreactive.emit(` + strings.ReplaceAll(event, "%", id) + `);` }
+	rows := func(from string) string {
+		return `insert into message select n, 2, repeat('x', 100) from generate_series(` + from + `, ` + from + ` + 1999) n;`
+	}
+	gone := strings.Replace(rows("10000"), ", 2,", ", 1,", 1) // a row that must not reach who sees conversation 1
+	w := c.subscribe("message", "conversation_id", "1")
+	pgtest.Exec(t, database, `begin;`+emit("first")+rows("1")+
+		`savepoint s;`+emit("rolled back")+gone+emit("rolled back too")+`savepoint t;`+rows("12000")+`release t;`+emit("also")+rows("14000")+`rollback to s;`+
+		emit("second")+`savepoint u;`+rows("20000")+`release u;`+emit("third")+rows("30000")+`savepoint v;`+emit("fourth")+`release v;`+rows("40000")+
+		emit("last")+`commit`)
+	c.until("the last event has come", func() bool { return v.rows[`id:"last"`] != nil })
+	var ids []string
+	for _, e := range v.events {
+		ids = append(ids, e.PrimaryKey.String())
+	}
+	if got := strings.Join(ids, " "); got != `id:"first" id:"second" id:"third" id:"fourth" id:"last"` || len(w.events) > 0 {
+		t.Errorf("events %s, and %d of messages that were rolled back", got, len(w.events))
+	}
+	const streamed = `select stream_txns > 0 from pg_stat_replication_slots join pg_replication_slots using (slot_name) where database = current_database()`
+	eventually(t, "the server says that it streamed", func() bool { return query[bool](t, database, streamed) })
+}
+
+// Messages of the log are in the encoding of the database: emit writes them in UTF-8 whatever that is.
+func TestEventsInADatabaseThatIsNotUTF8(t *testing.T) {
+	t.Parallel()
+	base := newDatabase(t)
+	name := slotOf(t, base) + "_l1"
+	pgtest.Exec(t, maintenance(base), `create database `+name+` encoding 'LATIN1' locale 'C' template template0`)
+	database := strings.Replace(base, slotOf(t, base), name, 1)
+	t.Cleanup(func() {
+		pgtest.Exec(t, database, `select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()`)
+		pgtest.Exec(t, maintenance(base), `drop database `+name)
+	})
+	pgtest.Exec(t, database, conversations, messages)
+	installTrigger(t, database, "", "conversation")
+	c := connect(t, serve(t, database, typing+`
+  - {table: conversation, source: notify, scopes: [id]}
+ingest: {notify: {}}
+`))
+	v, w := c.subscribe("typing", "conversation_id", "1"), c.subscribe("conversation", "id", "1")
+	pgtest.Exec(t, database, `set client_encoding = 'UTF8'`,
+		`select mtbreactive.emit('afterInsert', 'public', 'typing', '{"id": "Käthe", "conversation_id": 1}', '{"id": "Käthe"}')`,
+		`insert into conversation values (1, 'Grüße')`)
+	c.until("both events have come", func() bool { return len(v.events) == 1 && len(w.events) == 1 })
+	if v.rows[`id:"Käthe"`] == nil || w.rows["id:1"].String() != `id:1 title:"Grüße"` {
+		t.Errorf("rows %v and %v", v.rows, w.rows)
+	}
+}

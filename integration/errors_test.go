@@ -46,7 +46,7 @@ func TestEveryRefusalIsItsErrorFrameAndTheConnectionGoesOn(t *testing.T) {
 	c.subscribe("message", "conversation_id", "1")
 }
 
-func TestASnapshotThatCannotBeReadIsSaidSo(t *testing.T) {
+func TestW28ASnapshotThatCannotBeReadIsSaidSo(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, messages, twoTalks)
 	g := serve(t, database, `
@@ -63,7 +63,7 @@ reactive:
 		`{"type":"error","code":"snapshot_unavailable"}`)
 }
 
-func TestAFrameThatIsTooBigEndsTheConnection(t *testing.T) {
+func TestW06AFrameThatIsTooBigEndsTheConnection(t *testing.T) {
 	t.Parallel()
 	g := serve(t, newDatabase(t, conversations, messages), chat)
 	c := connect(t, g)

@@ -13,35 +13,6 @@ import (
 	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 )
 
-// extendedFrame has every member that a frame of the extended protocol may have.
-type extendedFrame struct {
-	Type, Channel, Cursor, Epoch, Reason, Code, Message, LSN string
-	Scope                                                    json.RawMessage
-	Resumed, Partial                                         bool
-	HeartbeatMs                                              int
-	CommitTime                                               time.Time
-	Expires                                                  time.Time
-	Rows                                                     []row
-	Changes                                                  []struct {
-		Channel string
-		Scope   json.RawMessage
-		Events  []extendedEvent
-	}
-}
-
-type extendedEvent struct {
-	event
-	Before    row      `json:"before"`
-	Origin    string   `json:"origin"`
-	Unchanged []string `json:"unchanged"`
-}
-
-// extendedClient is a client of the extended protocol. It takes every frame as it comes, heartbeats left out.
-type extendedClient struct {
-	*client
-	t *testing.T
-}
-
 // connectExtended connects and takes the welcome.
 func connectExtended(t *testing.T, g *gateway, header http.Header) (c *extendedClient, welcome extendedFrame) {
 	t.Helper()
@@ -57,7 +28,7 @@ func connectExtended(t *testing.T, g *gateway, header http.Header) (c *extendedC
 	return c, welcome
 }
 
-// next takes the next frame, which has to be of the type.
+// await takes the next frame, which has to be of the type.
 func (c *extendedClient) await(kind string) extendedFrame {
 	c.t.Helper()
 	for {

@@ -29,7 +29,7 @@ func whispersFor(user string) string {
 }
 
 // Whoever may not see a row gets nothing of it, whatever becomes of it; whoever saw it learns that it is gone.
-func TestEachClientSeesTheRowsThatItsFilterShows(t *testing.T) {
+func TestW24EachClientSeesTheRowsThatItsFilterShows(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string][]string{"at once": nil, "in batches": {"batchMs: 20"}} {
 		t.Run(name, func(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestAThousandSubscriptionsAreTheLimit(t *testing.T) {
+func TestW07AThousandSubscriptionsAreTheLimit(t *testing.T) {
 	t.Parallel()
 	g := serve(t, newDatabase(t, conversations, messages), chat)
 	c := connect(t, g)
@@ -20,7 +20,7 @@ func TestAThousandSubscriptionsAreTheLimit(t *testing.T) {
 	c.expectClose(4429, "over a limit")
 }
 
-func TestConnectionsOverTheLimitAreToldSo(t *testing.T) {
+func TestW07ConnectionsOverTheLimitAreToldSo(t *testing.T) {
 	t.Parallel()
 	g := serve(t, newDatabase(t, conversations, messages), chat, "--max-connections", "2")
 	first := connect(t, g)

@@ -1,8 +1,11 @@
 package integration_test
 
 import (
+	"fmt"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"nhooyr.io/websocket"
 
@@ -11,7 +14,7 @@ import (
 
 // Canaries are put wherever a secret can be: the password, rows, scope values, what clients send, what fails. Nothing that
 // the program writes, however verbose, holds one.
-func TestNoSecretIsEverLogged(t *testing.T) {
+func TestW22NoSecretIsEverLogged(t *testing.T) {
 	t.Parallel()
 	const password, rowText, frameText = "pa55w0rd-canary", "row-canary", "frame-canary"
 	database := newDatabase(t, `create table note (id int primary key, folder text, body text)`,
@@ -73,5 +76,61 @@ reactive:
 	}
 	if !strings.Contains(g.stderr.String(), `"level":"debug"`) {
 		t.Error("nothing was logged at debug level, so that nothing was tested")
+	}
+}
+
+// Nor a token, wherever a client puts it and whether it is good, nor what a client of the extended protocol sends: not in the
+// log, the metrics, the status or what the client is answered.
+func TestW22NoTokenIsEverShown(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	database := newDatabase(t, conversations, messages, twoTalks)
+	g := serve(t, database, "logLevel: debug\n"+i.settings+snapshots)
+	good, expired := i.token("ada", time.Hour), i.token("ada", -time.Hour)
+	signature := func(token string) string { return token[strings.LastIndexByte(token, '.')+1:] }
+	canaries := []string{signature(good), signature(expired), "token-canary", "since-canary", "lsn-canary", "channel-canary"}
+	var answers strings.Builder
+	for _, token := range []string{good, expired, "token-canary", good + "token-canary"} {
+		for _, connected := range []*client{
+			connectWith(t, g, "", http.Header{"Authorization": {"Bearer " + token}}),
+			connectWith(t, g, "?token="+token, nil), connectWith(t, g, "", http.Header{"Cookie": {"session=" + token}}),
+			connectWith(t, g, "", nil, "bearer", token),
+		} {
+			if token != good {
+				connected.expectClose(4401, "unauthorized")
+			}
+		}
+		c, _ := connectExtended(t, g, http.Header{"Authorization": {"Bearer " + good}})
+		c.send(`{"type":"waitFor","lsn":"lsn-canary"}`)
+		if f := c.await("error"); f.Code != "invalid_message" || strings.Contains(f.Message, "canary") {
+			t.Errorf("error %+v", f)
+		}
+		c.send(subscribeTo(1, "since-canary"))
+		c.await("subscribed")
+		c.await("reset")
+		c.await("snapshot")
+		c.send(fmt.Sprintf(`{"type":"auth","token":%q}`, token))
+		if token != good {
+			c.expectClose(4401, "unauthorized")
+			continue
+		}
+		answers.WriteString(fmt.Sprint(c.await("auth")))
+		c.send(`{"type":"subscribe","channel":"channel-canary","scope":{"col":"id","value":1}}`)
+		c.await("error") // which repeats what it is about, to that client alone
+	}
+	for _, path := range []string{"/metrics", "/status", "/readyz", "/healthz"} {
+		_, text := g.ask(path)
+		answers.WriteString(text)
+	}
+	g.stop(interrupt)
+	for line := range strings.Lines(g.stdout.String() + g.stderr.String() + answers.String()) {
+		for _, canary := range canaries {
+			if strings.Contains(line, canary) {
+				t.Errorf("%s in: %s", canary, line)
+			}
+		}
+	}
+	if !strings.Contains(g.stderr.String(), "token not renewed") {
+		t.Error("no token was refused, so that nothing was tested")
 	}
 }

@@ -72,7 +72,7 @@ func TestStatusSaysWhatTheGatewayDoes(t *testing.T) {
 	}
 }
 
-func TestWhatIsForOperatorsIsNotOnThePublicAddress(t *testing.T) {
+func TestW28WhatIsForOperatorsIsNotOnThePublicAddress(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, messages)
 	g := serve(t, database, chat, "--pprof")

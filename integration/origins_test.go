@@ -10,7 +10,7 @@ import (
 )
 
 // A page of another site could use what a user's browser may reach.
-func TestPagesOfOtherSitesMayNotConnect(t *testing.T) {
+func TestW20PagesOfOtherSitesMayNotConnect(t *testing.T) {
 	t.Parallel()
 	g := serve(t, newDatabase(t, conversations, messages), "allowedOrigins: [https://app.example.com]\n"+chat)
 	own := "http://" + strings.TrimSuffix(strings.TrimPrefix(g.clients, "ws://"), "/ws")

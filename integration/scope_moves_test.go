@@ -6,7 +6,7 @@ import (
 	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 )
 
-func TestAMovedRowLeavesOneScopeAndEntersTheOther(t *testing.T) {
+func TestW13AMovedRowLeavesOneScopeAndEntersTheOther(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, messages, twoTalks)
 	g := serve(t, database, chat)

@@ -6,7 +6,7 @@ import (
 	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 )
 
-func TestASlowConsumerIsClosedAndHoldsNobodyUp(t *testing.T) {
+func TestW01ASlowConsumerIsClosedAndHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, messages, twoTalks)
 	g := serve(t, database, chat, "--queue-bytes", "1MiB", "--write-timeout", "1m")

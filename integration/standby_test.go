@@ -4,11 +4,12 @@ import (
 	"net/http"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 )
 
-func TestASecondGatewayOnTheSlotStandsByAndTakesOver(t *testing.T) {
+func TestP12ASecondGatewayOnTheSlotStandsByAndTakesOver(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, messages, twoTalks)
 	first := serve(t, database, chat)
@@ -33,12 +34,12 @@ func TestASecondGatewayOnTheSlotStandsByAndTakesOver(t *testing.T) {
 
 // A gateway that was frozen until the server gave it up finds its slot taken. What is committed now goes to the clients
 // of the other one, and its own must not wait for it.
-func TestAGatewayThatLostItsTurnSendsItsClientsAway(t *testing.T) {
+func TestP13AGatewayThatLostItsTurnSendsItsClientsAway(t *testing.T) {
 	t.Parallel()
 	for name, settings := range map[string]string{"changes": chat, "snapshots": snapshots} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			postgres := pgtest.Cluster(t, map[string]string{"wal_level": "logical", "wal_sender_timeout": "2s"})
+			postgres := pgtest.Cluster(t, map[string]string{"wal_level": "logical"}) // wal_sender_timeout is a minute
 			database := postgres.URL("postgres")
 			pgtest.Exec(t, database, conversations, messages, twoTalks)
 			first := serve(t, database, settings)
@@ -49,7 +50,11 @@ func TestAGatewayThatLostItsTurnSendsItsClientsAway(t *testing.T) {
 			second.awaitReadiness(http.StatusServiceUnavailable, "standby")
 
 			first.signal(syscall.SIGSTOP)
+			frozen := time.Now()
 			second.awaitReady()
+			if took := time.Since(frozen); took > 20*time.Second {
+				t.Errorf("the second took over after %s", took)
+			}
 			first.signal(syscall.SIGCONT)
 			c.expectClose(1012, "service restart")
 			first.awaitReadiness(http.StatusServiceUnavailable, "standby")

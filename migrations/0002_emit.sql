@@ -42,7 +42,28 @@ begin
         raise exception 'mtbreactive.emit: the event has % bytes, more than 1 MiB', pg_catalog.octet_length(content)
             using errcode = 'program_limit_exceeded';
     end if;
-    return pg_catalog.pg_logical_emit_message(true, 'mtbreactive', content);
+    return mtbreactive.say('mtbreactive', content);
+end
+$$;
+-- +goose StatementEnd
+
+-- say writes a message. Of a transaction that is sent while it is in progress, the server does not say which subtransaction,
+-- as of a savepoint, a message is of, and so whether it was rolled back. Behind the @ in the prefix stands the latest one
+-- that is held: the subtransaction's own, or one below it that ended well and can be rolled back with it only.
+-- +goose StatementBegin
+create function mtbreactive.say(prefix text, content bytea) returns pg_lsn
+    language plpgsql as
+$$
+declare
+    latest xid;
+begin
+    perform pg_catalog.pg_logical_emit_message(true, 'mtbreactive.begin', ''); -- gives the subtransaction its identifier
+    select l.transactionid into latest
+    from pg_catalog.pg_locks l
+    where l.pid = pg_catalog.pg_backend_pid() and l.locktype = 'transactionid' and l.mode = 'ExclusiveLock' and l.granted
+    order by (l.transactionid::text::bigint - pg_catalog.pg_current_xact_id()::text::bigint % 4294967296 + 4294967296) % 4294967296 desc
+    limit 1;
+    return pg_catalog.pg_logical_emit_message(true, prefix || '@' || latest, content);
 end
 $$;
 -- +goose StatementEnd
@@ -130,7 +151,7 @@ begin
     if content is null or pg_catalog.octet_length(content) > 256 then
         raise exception 'mtbreactive.set_origin: the origin is null or has more than 256 bytes' using errcode = 'invalid_parameter_value';
     end if;
-    return pg_catalog.pg_logical_emit_message(true, 'mtbreactive.origin', content);
+    return mtbreactive.say('mtbreactive.origin', content);
 end
 $$;
 -- +goose StatementEnd
@@ -208,3 +229,4 @@ drop function mtbreactive.set_origin(text);
 drop function mtbreactive.emit(text, text, text, jsonb, jsonb, jsonb, jsonb);
 drop function mtbreactive.emit(jsonb);
 drop function mtbreactive.check_event(jsonb);
+drop function mtbreactive.say(text, bytea);

@@ -109,7 +109,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestW09ParseRefuses(t *testing.T) {
 	const message = `"channel":"message"`
 	nested := func(depth int) string { // depth of the whole frame
 		return `{"type":"subscribe","note":` + strings.Repeat(`[`, depth-1) + strings.Repeat(`]`, depth-1) + `}`

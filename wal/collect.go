@@ -3,6 +3,8 @@ package wal
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -152,13 +154,33 @@ func (c *collector) Message(m LogicalMessage) error {
 	if c.skipping || !m.Transactional {
 		return nil
 	}
+	prefix, subtransaction, _ := strings.Cut(m.Prefix, "@")
 	switch {
-	case m.Prefix == originPrefix && len(m.Content) <= cdc.MaxOrigin && utf8.Valid(m.Content):
+	case prefix == originPrefix && len(m.Content) <= cdc.MaxOrigin && utf8.Valid(m.Content):
+		if err := c.within(subtransaction); err != nil {
+			return err
+		}
 		return c.assembler.SetOrigin(string(m.Content))
-	case m.Prefix == eventPrefix && c.events != nil:
+	case prefix == eventPrefix && c.events != nil:
+		if err := c.within(subtransaction); err != nil {
+			return err
+		}
 		return c.events.Emitted(m.Content, c.assembler.Add)
 	}
 	return nil
+}
+
+// within says whose a message is. Of a transaction that is sent while it is in progress, the server sends every message as one
+// of the transaction itself, also where a subtransaction said it that is rolled back later. So whoever writes a message puts
+// the latest subtransaction that it holds into the prefix: see mtbreactive.say. Where it is missing, the message shares the
+// fate of the change before it.
+func (c *collector) within(subtransaction string) error {
+	xid, err := strconv.ParseUint(subtransaction, 10, 32)
+	if err != nil || c.relations.block == nil {
+		return nil
+	}
+	c.relations.block.now, err = c.assembler.WithinAtLeast(uint32(xid))
+	return err
 }
 
 // Origin ignores where a transaction was first made: it is delivered wherever it came from.

@@ -27,10 +27,11 @@ func (c *collector) StreamStop() error {
 
 // Within says whose the next message is.
 func (c *collector) Within(xid uint32) error {
-	if err := c.assembler.Within(xid); err != nil {
+	subtransaction, err := c.assembler.Within(xid)
+	if err != nil {
 		return err
 	}
-	c.relations.block.now = c.assembler.Subtransaction()
+	c.relations.block.now = subtransaction
 	return nil
 }
 

@@ -32,7 +32,7 @@ func streamCommit(xid uint32, at cdc.LSN) func(*encoder) error {
 
 func TestCollectorDropsAStreamedTransactionThatWasReceived(t *testing.T) {
 	c := newCollector(true)
-	c.tracker.Resume(cdc.Position{Commit: 20, End: 28})
+	c.tracker.Received(&cdc.Transaction{Commit: 20, End: 28})
 	list := append(block(5, true, within(5, insert(1))), block(6, true, within(6, insert(2)))...)
 	list = append(list, streamCommit(5, 20), streamCommit(6, 28)) // begins to commit where the one before ended
 	transactions, err := decodeAll(c, messages(list...))
@@ -86,7 +86,7 @@ func TestCollectorRefusesBlocksThatDoNotFit(t *testing.T) {
 		}
 	}
 	c := newCollector(true)
-	c.tracker.Resume(cdc.Position{Commit: 20, End: 20})
+	c.tracker.Received(&cdc.Transaction{Commit: 20, End: 20})
 	if _, err := decodeAll(c, messages(append([]func(*encoder) error{begin(10)}, block(5, true)...)...)); !errors.Is(err, cdc.ErrTransactionOpen) {
 		t.Errorf("a block within a transaction that is skipped: error %v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
 )
@@ -269,5 +270,32 @@ func TestCollectorTakesInWhatIsSaidToIt(t *testing.T) {
 	}
 	if _, err := decodeAll(c, messages(said("mtbreactive.origin", true, "outside"))); !errors.Is(err, cdc.ErrNoTransaction) {
 		t.Errorf("outside of a transaction: %v", err)
+	}
+}
+
+// Of a block the server says each message to be of the transaction itself. Whoever writes one says whose it is.
+func TestMessagesOfARolledBackSubtransactionAreForgotten(t *testing.T) {
+	c := newCollector(true)
+	c.events = spoken{&cdc.Table{Schema: "public", Name: "typing", Columns: []cdc.Column{{Name: "id"}}}}
+	c.relations.open(5, true)
+	said := func(prefix, content string) error {
+		return c.Message(LogicalMessage{XID: 5, Transactional: true, Prefix: prefix, Content: []byte(content)})
+	}
+	err := errors.Join(
+		c.assembler.StreamStart(5, true), said("mtbreactive@5", "1"), said("mtbreactive.origin@5", "kept"),
+		c.Within(6), c.Insert(orderOID, image(1, "gone", nil)), said("mtbreactive", "2"), said("mtbreactive@6", "3"), said("mtbreactive.origin@6", "gone"),
+		said("mtbreactive@7", "4"), c.Insert(orderOID, image(2, "gone too", nil)), c.StreamStop(),
+		c.StreamAbort(StreamAbort{XID: 5, Subtransaction: 6}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := c.assembler.StreamCommit(5, 10, 18, time.Time{})
+	if err != nil || tx.Len() != 1 || tx.Origin != "kept" {
+		t.Fatalf("%v, error %v", tx, err)
+	}
+	for change := range tx.Changes() {
+		if change.Table.Name != "typing" || string(change.After.Value(0).Text) != "1" {
+			t.Errorf("what is left is of %s: %s", change.Table.Name, change.After)
+		}
 	}
 }

@@ -51,6 +51,14 @@ func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	pin(&config.ConnConfig.Config)
 	// What the gateway writes need not wait for standbys, which may not answer: the log would be held back meanwhile.
 	config.ConnConfig.RuntimeParams["synchronous_commit"] = "local"
+	// Parsed anew for every connection: the password may be in a file, and another one by now.
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		now, err := pgx.ParseConfig(url)
+		if err == nil {
+			c.Password = now.Password
+		}
+		return err
+	}
 	config.MaxConns = poolSize
 	config.MinConns = 0
 	return pgxpool.NewWithConfig(ctx, config)

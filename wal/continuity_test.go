@@ -1,8 +1,13 @@
 package wal
 
 import (
+	"fmt"
+	"io"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
 )
@@ -74,5 +79,27 @@ func TestEpochsAreShortAndDiffer(t *testing.T) {
 			t.Fatalf("epoch %q after %d others", e, len(seen))
 		}
 		seen[e] = true
+	}
+}
+
+// The same code, in answer to a look-up of ours, is about something else.
+func TestP58OnlyTheStreamSaysThatThereIsNoPublication(t *testing.T) {
+	undefined, admin := &pgconn.PgError{Code: pgerrcode.UndefinedObject}, &pgconn.PgError{Code: pgerrcode.AdminShutdown}
+	for what, c := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"an error of the stream":      {fmt.Errorf("receive: %w", fromWalsender(undefined)), true},
+		"a notice of the stream":      {fmt.Errorf("stream: %w", errUnpublished), true},
+		"an error of a look-up":       {fmt.Errorf("describe relation: %w", undefined), false},
+		"another error of the stream": {fmt.Errorf("receive: %w", fromWalsender(admin)), false},
+		"a cut connection":            {fmt.Errorf("receive: %w", fromWalsender(io.ErrUnexpectedEOF)), false},
+	} {
+		if got := isPublicationGap(c.err); got != c.want {
+			t.Errorf("%s: %t", what, got)
+		}
+	}
+	if !hasCode(fromWalsender(admin), pgerrcode.AdminShutdown) || !Temporary(fromWalsender(admin)) {
+		t.Error("the code of an error of the stream is lost")
 	}
 }

@@ -33,7 +33,8 @@ type Handler interface {
 	StreamStop() error
 	StreamCommit(StreamCommit) error
 	StreamAbort(StreamAbort) error
-	// Within says, in a block before each other call, whose it is: a subtransaction's or the transaction's own.
+	// Within says, in a block before each other call, whose it is: a subtransaction's or the transaction's own. It is not called
+	// before Message: the server does not tell which subtransaction one is of.
 	Within(xid uint32) error
 }
 
@@ -87,6 +88,7 @@ type Truncate struct {
 
 // LogicalMessage is a pg_logical_emit_message.
 type LogicalMessage struct {
+	XID           uint32 // the transaction in whose block it comes; 0 outside of blocks
 	Transactional bool
 	LSN           cdc.LSN
 	Prefix        string
@@ -165,7 +167,7 @@ func (d *Decoder) Decode(message []byte, h Handler) error {
 		m := r.truncate()
 		handle = func() error { return h.Truncate(m) }
 	case 'M':
-		m := LogicalMessage{Transactional: r.flags(1) != 0, LSN: r.lsn(), Prefix: r.string(), Content: r.bytes(int64(r.uint32()))}
+		m := LogicalMessage{XID: xid, Transactional: r.flags(1) != 0, LSN: r.lsn(), Prefix: r.string(), Content: r.bytes(int64(r.uint32()))}
 		handle = func() error { return h.Message(m) }
 	case 'O':
 		m := Origin{Commit: r.lsn(), Name: r.string()}
@@ -192,7 +194,7 @@ func (d *Decoder) Decode(message []byte, h Handler) error {
 	if err := r.finish(kind); err != nil {
 		return err
 	}
-	if d.inBlock && attributed(kind) {
+	if d.inBlock && attributed(kind) && kind != 'M' {
 		if err := h.Within(xid); err != nil {
 			return err
 		}

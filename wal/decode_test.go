@@ -14,8 +14,9 @@ import (
 
 // encoder is a Handler that writes the message again: what Decode must not have lost anything of.
 type encoder struct {
-	out    []byte
-	within []uint32 // what Within was called with
+	out     []byte
+	inBlock bool
+	within  []uint32 // what Within was called with
 }
 
 func (e *encoder) string(s string) { e.out = append(append(e.out, s...), 0) }
@@ -101,6 +102,9 @@ func (e *encoder) Truncate(m Truncate) error {
 }
 
 func (e *encoder) Message(m LogicalMessage) error {
+	if e.inBlock {
+		e.within = append(e.within, m.XID)
+	}
 	e.out = append(e.out, 'M', e.bit(m.Transactional))
 	e.uint64(uint64(m.LSN))
 	e.string(m.Prefix)
@@ -170,7 +174,7 @@ func (e *encoder) message() []byte {
 // checkDecode decodes what may be anything, and encodes what was accepted.
 func checkDecode(t *testing.T, message []byte, inBlock bool) (accepted bool) {
 	t.Helper()
-	var e encoder
+	e := encoder{inBlock: inBlock}
 	d := Decoder{inBlock: inBlock}
 	err := d.Decode(message, &e)
 	if err != nil {

@@ -3,6 +3,7 @@ package wal
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,6 +30,16 @@ type Facts struct {
 	Tables          []*TableInfo
 	ProxyInBetween  bool // the backend that answers is not the one that the connection was given
 	CurrentDatabase string
+	Settings        Settings
+}
+
+// Table returns the table of a name, or nil.
+func (f *Facts) Table(name TableName) *TableInfo {
+	i := slices.IndexFunc(f.Tables, func(t *TableInfo) bool { return t.TableName == name })
+	if i < 0 {
+		return nil
+	}
+	return f.Tables[i]
 }
 
 // SlotFacts describes the replication slot.
@@ -137,6 +148,11 @@ func readFacts(ctx context.Context, b Backend, slot, publication string) (*Facts
 	if f.Publication, err = readPublication(ctx, b, publication, f.Version); err != nil {
 		return nil, err
 	}
+	settings, err := readSettings(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	f.Settings = *settings
 	f.Tables, err = loadTables(ctx, b)
 	return f, err
 }

@@ -37,10 +37,13 @@ type Wanted struct {
 	NoTables bool
 }
 
-// WantedTable is a table with the columns whose old values have to be known: those that scopes and filters look at.
+// WantedTable is a table with the columns whose old values have to be known: those that scopes, filters and authorizers
+// look at.
 type WantedTable struct {
 	*TableInfo
 	Scopes []string
+	// Watched: its changes matter to an authorizer, and no client is sent its rows. It needs no primary key.
+	Watched bool
 }
 
 const (
@@ -56,11 +59,14 @@ const (
 func (f *Facts) Findings(want Wanted) []Finding {
 	j := &judge{facts: f, want: want}
 	j.server()
+	j.settings()
 	j.publication()
 	for _, t := range want.Tables {
 		j.table(t)
 	}
 	j.slot()
+	j.retained()
+	j.failover()
 	return j.findings
 }
 
@@ -85,8 +91,7 @@ func (j *judge) check(holds bool, check, good, bad, fix string) {
 
 func (j *judge) server() {
 	f := j.facts
-	j.check(f.Version >= minVersion, "version", fmt.Sprintf("PostgreSQL %d", f.Version/10000),
-		fmt.Sprintf("PostgreSQL %d is too old", f.Version/10000), "-- upgrade to PostgreSQL 14 or newer")
+	j.version()
 	j.check(f.WALLevel == "logical", "wal_level", "logical", fmt.Sprintf("wal_level is %s, logical decoding needs logical", f.WALLevel),
 		"ALTER SYSTEM SET wal_level = 'logical'; -- then restart PostgreSQL")
 	j.check(!f.InRecovery, "primary", "the server is a primary", "the server is a standby: its snapshots do not show which transactions are open",
@@ -176,7 +181,7 @@ func (j *judge) publishes(t WantedTable) bool {
 
 func (j *judge) table(t WantedTable) {
 	check := "table " + t.String()
-	if len(t.PrimaryKey) == 0 {
+	if len(t.PrimaryKey) == 0 && !t.Watched {
 		j.add(check, Fail, fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY (...);", t.Quoted()), "has no primary key, so clients could not tell its rows apart")
 		return
 	}
@@ -215,11 +220,11 @@ func (j *judge) identity(t WantedTable, check string, needed []string) {
 			continue
 		case forbids != "" && !l.Covers(needed):
 			j.add(check, Fail, allow+", or give it a unique index over "+strings.Join(needed, ", ")+" as REPLICA IDENTITY",
-				"the before images of %s leave out columns that scopes or filterRow look at, and REPLICA IDENTITY FULL is not possible: %s", l.TableName, forbids)
+				"the before images of %s leave out columns that scopes, filterRow or authorize look at, and REPLICA IDENTITY FULL is not possible: %s", l.TableName, forbids)
 		case forbids != "":
 			j.add(check, Warn, allow, "the before images of %s hold only its identity: an update lists every other column as changed", l.TableName)
 		case !l.Covers(needed):
-			j.add(check, Mendable, sql, "the before images of %s leave out columns that scopes or filterRow look at: a row that moves or is deleted would stay on the clients", l.TableName)
+			j.add(check, Mendable, sql, "the before images of %s leave out columns that scopes, filterRow or authorize look at: a row that moves or is deleted would stay on the clients", l.TableName)
 		case l.Identity == 'd':
 			j.add(check, Mendable, sql, "the before images of %s hold only the key: which columns an update changed would not be known", l.TableName)
 		case t.Partitioned:
@@ -249,7 +254,7 @@ func (j *judge) forbidsFull(t WantedTable) (why, allow string) {
 
 func (j *judge) slot() {
 	s, name := j.facts.Slot, j.want.Slot
-	create, recreate := createSlotSQL(name), remakeSlotSQL(name)
+	create, recreate := createSlotSQL(name, j.facts.Version), remakeSlotSQL(name, j.facts.Version)
 	check := "slot " + name
 	switch {
 	case s == nil && j.facts.FreeSlots <= 0:
@@ -264,7 +269,7 @@ func (j *judge) slot() {
 	case s.Temporary:
 		j.add(check, Fail, "-- choose another slot name", "is temporary and belongs to another session")
 	case s.WALStatus == "lost":
-		j.add(check, Mendable, recreate, "is lost: the server removed log that it still needed")
+		j.add(check, Mendable, recreate, "is lost: %s", whyLost(s.Invalidated))
 	case s.Active:
 		j.add(check, Warn, "", "is in use by process %d: a second gateway waits for its turn", s.ActivePID)
 	default:
@@ -272,7 +277,24 @@ func (j *judge) slot() {
 	}
 }
 
-func createSlotSQL(name string) string {
+// whyLost says it for people. Versions before 17 do not tell.
+func whyLost(reason string) string {
+	switch reason {
+	case "idle_timeout":
+		return "no gateway ran for longer than idle_replication_slot_timeout"
+	case "wal_level_insufficient":
+		return "wal_level was lowered meanwhile"
+	case "rows_removed":
+		return "the server removed rows of the catalog that it still needed"
+	}
+	return "the server removed log that it still needed, as max_slot_wal_keep_size says"
+}
+
+// createSlotSQL makes a slot that standbys may copy, where they can.
+func createSlotSQL(name string, version int) string {
+	if version >= failoverVersion {
+		return fmt.Sprintf("SELECT pg_create_logical_replication_slot(%s, 'pgoutput', failover => true);", literal(name))
+	}
 	return fmt.Sprintf("SELECT pg_create_logical_replication_slot(%s, 'pgoutput');", literal(name))
 }
 
@@ -280,9 +302,14 @@ func dropSlotSQL(name string) string {
 	return fmt.Sprintf("SELECT pg_drop_replication_slot(%s);", literal(name))
 }
 
-func remakeSlotSQL(name string) string { return dropSlotSQL(name) + " " + createSlotSQL(name) }
+func remakeSlotSQL(name string, version int) string {
+	return dropSlotSQL(name) + " " + createSlotSQL(name, version)
+}
 
-func quote(identifier string) string { return pgx.Identifier{identifier}.Sanitize() }
+// Quote gives an identifier for SQL.
+func Quote(identifier string) string { return pgx.Identifier{identifier}.Sanitize() }
+
+func quote(identifier string) string { return Quote(identifier) }
 
 // literal quotes a string constant. Slot names have no backslash, which the configuration has checked.
 func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

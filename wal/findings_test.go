@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/reactive-gw/reactive-gw/wal"
 )
@@ -19,7 +20,8 @@ func goodFacts() (*wal.Facts, wal.Wanted) {
 	facts := &wal.Facts{
 		Version: 150018, WALLevel: "logical", Encoding: "UTF8", Role: "shop", Replication: true,
 		FreeSlots: 3, FreeSenders: 2, MaxSlots: 10, MaxSenders: 10, CurrentDatabase: "shop", Tables: []*wal.TableInfo{table},
-		Slot: &wal.SlotFacts{Plugin: "pgoutput", Logical: true, Database: "shop", WALStatus: "reserved", Confirmed: 0x1000},
+		Slot:     &wal.SlotFacts{Plugin: "pgoutput", Logical: true, Database: "shop", WALStatus: "reserved", Confirmed: 0x1000, KeepSize: 4 << 30, Failover: true},
+		Settings: wal.Settings{KeepSize: 4 << 30, SenderTimeout: time.Minute},
 		Publication: &wal.PublicationFacts{
 			ViaRoot: true, Insert: true, Update: true, Delete: true, Truncate: true, Tables: map[wal.TableName]bool{name: true},
 			Filtered: map[wal.TableName]bool{}, Columns: map[wal.TableName][]string{name: {"id", "customer"}}, Listed: map[wal.TableName]bool{},
@@ -37,7 +39,8 @@ func TestFindingsOfAGoodServer(t *testing.T) {
 		}
 		checks = append(checks, f.Check)
 	}
-	all := []string{"version", "wal_level", "primary", "encoding", "role", "connection", "max_wal_senders", "publication", "table public.orders", "slot shop"}
+	all := []string{"version", "wal_level", "primary", "encoding", "role", "connection", "max_wal_senders",
+		"max_slot_wal_keep_size", "wal_sender_timeout", "synchronous_standby_names", "publication", "table public.orders", "slot shop", "retained log"}
 	if !slices.Equal(checks, all) {
 		t.Errorf("checks %q, want %q", checks, all)
 	}
@@ -142,6 +145,39 @@ func TestFindings(t *testing.T) {
 			"slot shop", wal.Fail, "is temporary and belongs to another session", "-- choose another slot name"},
 		"lost slot": {func(f *wal.Facts, _ *wal.Wanted) { f.Slot.WALStatus = "lost" },
 			"slot shop", wal.Mendable, "is lost: the server removed log that it still needed", remake},
+		"lost slot, version 18": {func(f *wal.Facts, _ *wal.Wanted) {
+			f.Version, f.Slot.WALStatus, f.Slot.Invalidated = 180004, "lost", "idle_timeout"
+		}, "slot shop", wal.Mendable, "no gateway ran for longer than idle_replication_slot_timeout",
+			"SELECT pg_drop_replication_slot('shop'); SELECT pg_create_logical_replication_slot('shop', 'pgoutput', failover => true);"},
+
+		"minor version": {func(f *wal.Facts, _ *wal.Wanted) { f.Version = 150013 },
+			"version", wal.Warn, "PostgreSQL 15.13 may lose changes", "-- upgrade to PostgreSQL 15.14 or newer"},
+		"little log may be kept": {func(f *wal.Facts, _ *wal.Wanted) { f.Settings.KeepSize = 64 << 20 },
+			"max_slot_wal_keep_size", wal.Warn, "64 MB: the slot is lost", "ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'; SELECT pg_reload_conf();"},
+		"all log is kept": {func(f *wal.Facts, _ *wal.Wanted) { f.Settings.KeepSize = -1 },
+			"max_slot_wal_keep_size", wal.Good, "until the disk is full", ""},
+		"idle timeout": {func(f *wal.Facts, _ *wal.Wanted) { f.Settings.IdleTimeout = time.Hour },
+			"idle_replication_slot_timeout", wal.Warn, "when no gateway runs for 1h0m0s", "ALTER SYSTEM SET idle_replication_slot_timeout = 0; SELECT pg_reload_conf();"},
+		"no idle timeout": {func(f *wal.Facts, _ *wal.Wanted) { f.Version = 180004 }, "idle_replication_slot_timeout", wal.Good, "none", ""},
+		"impatient server": {func(f *wal.Facts, _ *wal.Wanted) { f.Settings.SenderTimeout = 500 * time.Millisecond },
+			"wal_sender_timeout", wal.Warn, "after 500ms without a word", "ALTER SYSTEM SET wal_sender_timeout = '60s'; SELECT pg_reload_conf();"},
+		"a server that waits for ever": {func(f *wal.Facts, _ *wal.Wanted) { f.Settings.SenderTimeout = 0 }, "wal_sender_timeout", wal.Good, "after 10s", ""},
+		"nobody answers commits": {func(f *wal.Facts, _ *wal.Wanted) { f.Settings.SyncNames = "nobody" },
+			"synchronous_standby_names", wal.Warn, "commits wait for nobody, and none", "ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf();"},
+		"somebody answers commits": {func(f *wal.Facts, _ *wal.Wanted) { f.Settings.SyncNames, f.Settings.SyncStandbys = "s1", 1 },
+			"synchronous_standby_names", wal.Good, "nobody who is away", ""},
+		"who answers commits is hidden": {func(f *wal.Facts, _ *wal.Wanted) { f.Settings.SyncNames, f.Settings.SyncHidden = "s1", true },
+			"synchronous_standby_names", wal.Good, "nobody who is away", ""},
+		"half of the log is held back": {func(f *wal.Facts, _ *wal.Wanted) { f.Slot.Retained = 3 << 30 },
+			"retained log", wal.Warn, "holds back 3072 of 4096 MB", "ALTER SYSTEM SET max_slot_wal_keep_size = '12289MB'; SELECT pg_reload_conf();"},
+		"no failover": {func(f *wal.Facts, _ *wal.Wanted) { f.Version, f.Slot.Failover = 170006, false },
+			"failover of slot shop", wal.Warn, "standbys have no copy", "-- stop the gateway; then, connected with replication=database:\nALTER_REPLICATION_SLOT \"shop\" ( FAILOVER true );"},
+		"failover": {func(f *wal.Facts, _ *wal.Wanted) { f.Version = 170006 }, "failover of slot shop", wal.Good, "sync_replication_slots = on", ""},
+		"failover without a gate": {func(f *wal.Facts, _ *wal.Wanted) { f.Version, f.Settings.Standbys = 170006, 1 },
+			"failover of slot shop", wal.Warn, "synchronized_standby_slots is empty", "ALTER SYSTEM SET synchronized_standby_slots = '...'; SELECT pg_reload_conf(); -- the slots that the standbys replicate through"},
+		"failover, and the standby is away": {func(f *wal.Facts, _ *wal.Wanted) {
+			f.Version, f.Settings.FailoverGate, f.Settings.FailoverAbsent = 170006, "s1", []string{"s1"}
+		}, "failover of slot shop", wal.Warn, "nobody uses s1", "ALTER SYSTEM SET synchronized_standby_slots = ''; SELECT pg_reload_conf(); -- or start the standby"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			facts, want := goodFacts()

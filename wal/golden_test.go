@@ -278,6 +278,9 @@ func (h *teller) Truncate(m Truncate) error {
 }
 
 func (h *teller) Message(m LogicalMessage) error {
+	if m.XID != 0 {
+		h.within = h.number(m.XID)
+	}
 	return h.tell("message %s %q transactional=%t", m.Prefix, m.Content, m.Transactional)
 }
 

@@ -111,12 +111,13 @@ func (w Wanted) among(f *Facts) (now Wanted, gone []string) {
 	now = w
 	now.Tables = nil
 	for _, t := range w.Tables {
-		i := slices.IndexFunc(f.Tables, func(info *TableInfo) bool { return info.TableName == t.TableName })
-		if i < 0 {
+		info := f.Table(t.TableName)
+		if info == nil {
 			gone = append(gone, t.String())
 			continue
 		}
-		now.Tables = append(now.Tables, WantedTable{TableInfo: f.Tables[i], Scopes: t.Scopes})
+		t.TableInfo = info
+		now.Tables = append(now.Tables, t)
 	}
 	return now, gone
 }

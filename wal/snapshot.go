@@ -22,14 +22,20 @@ type SnapshotQuery struct {
 	Value string
 	// Unpublished: the stream has nothing to do with the table, so that all of it is read.
 	Unpublished bool
+	// Alias is the table's name in the matches' queries; it may be empty where they have none.
+	Alias string
 	// Exclude names columns that are not read.
 	Exclude []string
 	OrderBy []SnapshotOrder
 	Limit   int
 }
 
-// SnapshotMatch holds of the rows whose column has the value.
-type SnapshotMatch struct{ Column string }
+// SnapshotMatch holds of the rows whose column has the value or, with Query, of those for which that returns the value: a
+// query over the row, which has SnapshotQuery.Alias there.
+type SnapshotMatch struct {
+	Column string
+	Query  string
+}
 
 // SnapshotOrder is one column to order by.
 type SnapshotOrder struct {
@@ -246,6 +252,9 @@ func (q *SnapshotQuery) sql(t *cdc.Table, partitioned bool, filter string) strin
 	if partitioned {
 		from = q.Table.Quoted()
 	}
+	if q.Alias != "" {
+		from += " AS " + quote(q.Alias)
+	}
 	sql := fmt.Sprintf("SELECT %s FROM %s WHERE (%s)", strings.Join(columns, ", "), from, q.condition())
 	if filter != "" {
 		sql += " AND (" + filter + ")"
@@ -260,6 +269,10 @@ func (q *SnapshotQuery) sql(t *cdc.Table, partitioned bool, filter string) strin
 func (q *SnapshotQuery) condition() string {
 	var terms []string
 	for i, m := range q.Match {
+		if m.Query != "" {
+			terms = append(terms, fmt.Sprintf("$%d IN (%s\n)", i+1, m.Query)) // a comment may end the query
+			continue
+		}
 		terms = append(terms, fmt.Sprintf("%s = $%d", quote(m.Column), i+1))
 	}
 	return strings.Join(terms, " OR ")

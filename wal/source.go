@@ -167,9 +167,8 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 	s.stats.set(CatchingUp)
 	s.log.Info("streaming", zap.String("slot", s.server.Slot), zap.String("epoch", s.tracker.Noted().Epoch), zap.Stringer("acknowledged", s.tracker.Ack()))
 	err = st.run(ctx)
-	var ended *walsenderError
-	if errors.Is(err, errUnpublished) || errors.As(err, &ended) && ended.pg.Code == pgerrcode.UndefinedObject {
-		return s.publicationGap(ctx, st, err)
+	if isPublicationGap(err) {
+		return s.publicationGap(ctx, st, facts.Version, err)
 	}
 	return err
 }
@@ -218,8 +217,7 @@ func (s *Source) resume(ctx context.Context, st *stream, identity *pglogrepl.Ide
 		return err
 	}
 	s.stats.began(stored.Epoch, stored.Reset)
-	s.tracker.Resume(stored.Checkpoint)
-	s.tracker.Idle(slot.Confirmed)
+	s.tracker.Resume(stored.Checkpoint, slot.Confirmed)
 	s.stats.target.Store(uint64(identity.XLogPos))
 	return nil
 }
@@ -231,13 +229,19 @@ func (s *Source) reset(ctx context.Context, st *stream, reset *Reset) error {
 	return st.put(ctx, cdc.Delivery{Reset: reset.Reason})
 }
 
+// isPublicationGap tells whether the stream ended for want of the publication. Only the stream itself can say so.
+func isPublicationGap(err error) bool {
+	var ended *walsenderError
+	return errors.Is(err, errUnpublished) || errors.As(err, &ended) && ended.pg.Code == pgerrcode.UndefinedObject
+}
+
 // publicationGap handles a stream that ended because the slot stands at a place in the log where the publication did not
 // exist. Nothing can be read from there, ever: the slot is made anew behind the gap. Clients are told now, and once more
 // when the new slot streams: those that came in between have missed what it does not have.
-func (s *Source) publicationGap(ctx context.Context, st *stream, cause error) error {
+func (s *Source) publicationGap(ctx context.Context, st *stream, version int, cause error) error {
 	if s.server.Mode != SetupAuto {
 		return &SetupError{Findings: []Finding{{
-			Check: "publication", Level: Fail, Fix: remakeSlotSQL(s.server.Slot),
+			Check: "publication", Level: Fail, Fix: remakeSlotSQL(s.server.Slot, version),
 			Detail: fmt.Sprintf("the slot stands where the publication did not exist (%v): changes there are lost, and the slot has to be made anew", rootCause(cause)),
 		}}}
 	}

@@ -165,7 +165,8 @@ func TestP41GeneratedColumns(t *testing.T) {
 	want := []string{"insert line 1,5", "update line 1,5 -> 1,6"}
 	if version >= 180000 {
 		pgtest.Exec(t, url, "alter table line add triple int generated always as (price * 3) virtual")
-		want = []string{"insert line 1,5,10", "update line 1,5,10 -> 1,6,12"}
+		// Such a table cannot have REPLICA IDENTITY FULL: its updates would be refused.
+		want = []string{"insert line 1,5,10", "update line none -> 1,6,12"}
 	}
 	g := start(t, url)
 	pgtest.Exec(t, url, "insert into line values (1, 5)", "update line set price = 6")

@@ -96,7 +96,8 @@ func TestP54StreamedTransactionsAreDeliveredAtTheirCommit(t *testing.T) {
 	if want := []int{1, 2, 4}; !slices.Equal(g.sizes, want) {
 		t.Errorf("transactions of %v changes, want %v", g.sizes, want)
 	}
-	eventually(t, "all is acknowledged", func() bool { return query[int64](t, g.server.Pool, retained, g.server.Slot) == 0 })
+	const retained = "select pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint from pg_replication_slots where slot_name = $1"
+	eventually(t, "the server may drop its log", func() bool { return query[int64](t, g.server.Pool, retained, g.server.Slot) < 1<<20 })
 }
 
 // A subtransaction's changes come with the identifier of the transaction that a snapshot knows, not their own.

@@ -17,21 +17,37 @@ import (
 type access struct {
 	authenticator auth.Authenticator // nil: nobody is asked
 	authorizers   map[string]auth.Authorizer
-	start         func(context.Context) error
-	closers       []func()
+	// scopeColumns are, by channel, the scope columns that $scope of an authorizer's query stands for.
+	scopeColumns map[string]string
+	start        func(context.Context) error
+	closers      []func()
 }
 
 // newAccess makes what the configuration wants. What cannot be made is a *config.Error with the place in the file.
 func newAccess(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, log *zap.Logger) (*access, error) {
-	a := &access{authorizers: map[string]auth.Authorizer{}, start: func(context.Context) error { return nil }}
+	a := &access{start: func(context.Context) error { return nil }}
 	var problems []config.Problem
-	fail := func(path string, err error) {
-		problems = append(problems, cfg.Problem(path, err.Error(), "mend it there"))
-	}
 	if cfg.Authenticate != nil {
 		if err := a.authenticate(cfg.Authenticate, log); err != nil {
-			fail("authenticate", err)
+			problems = append(problems, cfg.Problem("authenticate", err.Error(), authenticateFix(cfg.Authenticate)))
 		}
+	}
+	more, err := a.authorize(ctx, cfg, pool)
+	if err == nil {
+		err = config.NewError(append(problems, more...)...)
+	}
+	if err != nil {
+		a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// authorize makes the authorizers and tries those that can be tried.
+func (a *access) authorize(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool) (problems []config.Problem, err error) {
+	a.authorizers, a.scopeColumns = map[string]auth.Authorizer{}, map[string]string{}
+	fail := func(path string, err error, fix string) {
+		problems = append(problems, cfg.Problem(path, err.Error(), fix))
 	}
 	for i, entry := range cfg.Reactive {
 		if entry.Authorize == nil {
@@ -39,26 +55,50 @@ func newAccess(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, log 
 		}
 		authorizer, err := a.authorizer(entry, pool)
 		if err != nil {
-			fail(fmt.Sprintf("reactive[%d].authorize", i), err)
+			fail(fmt.Sprintf("reactive[%d].authorize", i), err, authorizeFix(entry.Authorize))
 			continue
 		}
 		if c, ok := authorizer.(checker); ok {
 			switch err := c.Check(ctx); {
 			case err == nil:
 			case wal.Temporary(err):
-				a.close()
 				return nil, err
 			default:
-				fail(fmt.Sprintf("reactive[%d].authorize", i), err)
+				fail(fmt.Sprintf("reactive[%d].authorize", i), err, authorizeFix(entry.Authorize))
 			}
 		}
 		a.authorizers[entry.Channel] = authorizer
 	}
-	if err := config.NewError(problems...); err != nil {
-		a.close()
-		return nil, err
+	return problems, nil
+}
+
+// authenticateFix says what to write instead.
+func authenticateFix(c *config.Authenticate) string {
+	switch {
+	case c.Webhook != nil:
+		return "write the URL of a service that knows the client by its headers: https, or http on this machine"
+	case c.Headers != nil:
+		return "list the addresses or networks of the proxies in front, such as 10.0.0.0/8, and a header for each claim"
+	case c.JWT.JWKSURL != "":
+		return "write the issuer's jwks_uri: https, or http on this machine; and algorithms of public keys, such as RS256"
+	case c.JWT.SecretEnv != "":
+		return fmt.Sprintf("set the environment variable %s to the secret, of 32 bytes at least, that the tokens are signed with", c.JWT.SecretEnv)
+	case c.JWT.PublicKeyFile != "":
+		return "write the path of a PEM file with public keys that the gateway's user may read"
 	}
-	return a, nil
+	return "write the path of a JSON Web Key Set that the gateway's user may read"
+}
+
+func authorizeFix(c *config.Authorize) string {
+	switch {
+	case c.CEL != "":
+		return `write a CEL expression over ctx, channel and scope that comes to a bool, such as "ctx.role == 'admin'"`
+	case c.SQL != "":
+		return "write a query that comes to one bool, with $scope and $ctx.claim, over tables that the gateway's role may SELECT"
+	case c.Member != nil:
+		return "name a table and columns of it that exist, and that the gateway's role may SELECT"
+	}
+	return "write the URL of a service that answers whether the client may subscribe: https, or http on this machine"
 }
 
 // checker is an authorizer that can find out before the first client does whether it works.
@@ -110,7 +150,10 @@ func (a *access) keys(c *config.JWT, log *zap.Logger) (auth.Keys, error) {
 	switch {
 	case c.JWKSURL != "":
 		remote, err := auth.NewRemoteJWKS(auth.RemoteJWKSOptions{
-			URL: c.JWKSURL, OnError: func(err error) { log.Warn("fetch signing keys", zap.Error(err)) },
+			URL: c.JWKSURL, StartWithoutKeys: true, // until the issuer answers everybody is refused, with 4401
+			OnError: func(err error) {
+				log.Warn("fetch signing keys: trying again; without any, nobody gets in", zap.Error(err))
+			},
 		})
 		if err != nil {
 			return nil, err
@@ -143,6 +186,7 @@ func (a *access) authorizer(entry config.Reactive, pool *pgxpool.Pool) (auth.Aut
 	if len(entry.Scopes) == 1 {
 		column = entry.Scopes[0]
 	}
+	a.scopeColumns[entry.Channel] = column
 	switch {
 	case c.CEL != "":
 		return auth.NewCEL(c.CEL)

@@ -1,11 +1,13 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
 
 	"github.com/reactive-gw/reactive-gw/auth"
@@ -22,6 +24,8 @@ type served struct {
 	wanted   []wal.WantedTable
 	matches  snapshotMatches
 	ingested []ingested // their channels are not among channels
+	lookups  []*lookup  // of all channels
+	findings []wal.Finding
 }
 
 // unpublished are the tables that the log is not asked about.
@@ -35,8 +39,8 @@ func (s *served) unpublished() map[wal.TableName]bool {
 	return tables
 }
 
-// want is what the database has to have.
-func (s *served) want(cfg *config.Config) wal.Wanted {
+// wants is what the database has to have.
+func (s *served) wants(cfg *config.Config) wal.Wanted {
 	return wal.Wanted{Slot: cfg.Slot, Publication: cfg.Publication, Tables: s.wanted, NoTables: len(s.ingested) > 0}
 }
 
@@ -51,19 +55,23 @@ func (s *served) allChannels() []fanout.Channel {
 }
 
 // resolve looks the configured tables and columns up in the catalog. What is not there is a *config.Error with the place
-// in the file.
-func resolve(cfg *config.Config, facts *wal.Facts, log *zap.Logger) (*served, error) {
+// in the file. The pool is for asking what queries mean.
+func resolve(ctx context.Context, cfg *config.Config, facts *wal.Facts, pool *pgxpool.Pool, log *zap.Logger) (*served, error) {
 	types := values.NewCatalog(values.Options{BigintAsString: cfg.BigintAs == config.BigintAsString})
 	if cfg.Reactive == nil {
 		return everyTable(facts, types, log), nil
 	}
-	r := &resolver{cfg: cfg, facts: facts, served: &served{types: types, matches: snapshotMatches{}}}
+	r := &resolver{ctx: ctx, cfg: cfg, facts: facts, pool: pool, served: &served{types: types, matches: snapshotMatches{}}}
 	for i := range cfg.Reactive {
 		r.entry(i)
+	}
+	if r.err != nil {
+		return nil, r.err
 	}
 	if err := config.NewError(r.problems...); err != nil {
 		return nil, err
 	}
+	r.served.watchLookups(facts, cfg.Publication)
 	return r.served, nil
 }
 
@@ -107,13 +115,18 @@ func (s *served) add(ch fanout.Channel, t *wal.TableInfo) {
 	for _, input := range slices.Concat(ch.FilterColumns, ch.ResolverColumns) {
 		columns = append(columns, input.Column)
 	}
-	for i := range s.wanted {
-		if s.wanted[i].TableName == t.TableName {
-			s.wanted[i].Scopes = append(s.wanted[i].Scopes, columns...)
-			return
-		}
+	s.want(t, columns...).Watched = false
+}
+
+// want adds a table, whose rows nobody is sent, to what is captured.
+func (s *served) want(t *wal.TableInfo, columns ...string) *wal.WantedTable {
+	i := slices.IndexFunc(s.wanted, func(w wal.WantedTable) bool { return w.TableName == t.TableName })
+	if i < 0 {
+		i = len(s.wanted)
+		s.wanted = append(s.wanted, wal.WantedTable{TableInfo: t, Watched: true})
 	}
-	s.wanted = append(s.wanted, wal.WantedTable{TableInfo: t, Scopes: columns})
+	s.wanted[i].Scopes = append(s.wanted[i].Scopes, columns...)
+	return &s.wanted[i]
 }
 
 // defaultScopes are the foreign-key and primary-key columns whose types can be scopes.
@@ -154,8 +167,11 @@ func scopeType(c *wal.ColumnInfo) (fanout.ScopeType, bool) {
 
 // resolver gathers every problem of the section before it gives up.
 type resolver struct {
+	ctx      context.Context // of resolve
 	cfg      *config.Config
 	facts    *wal.Facts
+	pool     *pgxpool.Pool
+	err      error // of the connection
 	served   *served
 	problems []config.Problem
 }
@@ -166,18 +182,12 @@ func (r *resolver) problem(path, fix, format string, args ...any) {
 
 func (r *resolver) entry(i int) {
 	entry, path := r.cfg.Reactive[i], fmt.Sprintf("reactive[%d]", i)
-	at := slices.IndexFunc(r.facts.Tables, func(t *wal.TableInfo) bool {
-		return t.Schema == entry.Table.Schema && t.Name == entry.Table.Name
-	})
+	t := r.facts.Table(wal.TableName(entry.Table))
 	if entry.Source != config.SourceWAL {
-		var t *wal.TableInfo
-		if at >= 0 {
-			t = r.facts.Tables[at]
-		}
 		r.ingestedEntry(entry, t, path)
 		return
 	}
-	if at < 0 {
+	if t == nil {
 		var names []string
 		for _, t := range r.facts.Tables {
 			names = append(names, t.String())
@@ -185,8 +195,20 @@ func (r *resolver) entry(i int) {
 		r.problem(path+".table", insteadOf(entry.Table.Schema+"."+entry.Table.Name, names), "there is no table %s", entry.Table)
 		return
 	}
-	t := r.facts.Tables[at]
 	r.served.add(r.channel(entry, t, path), t)
+	r.members(entry)
+}
+
+// members has the table of an entry's members published, so that its changes are known.
+func (r *resolver) members(entry config.Reactive) {
+	if entry.Authorize == nil || entry.Authorize.Member == nil {
+		return
+	}
+	m := entry.Authorize.Member
+	// One that is no table, or lacks the columns, the authorizer's own check refuses.
+	if members := r.facts.Table(wal.TableName(m.Table)); members != nil && members.Column(m.Scope) != nil && members.Column(m.User) != nil {
+		r.served.want(members, m.Scope, m.User)
+	}
 }
 
 // channel is what an entry means for a table that is there.
@@ -207,8 +229,8 @@ func (r *resolver) channel(entry config.Reactive, t *wal.TableInfo, path string)
 	}
 	ch.Filter, ch.FilterColumns = r.filter(entry, typesOf(t), columnNames(t), path)
 	if sources != nil {
-		ch.Resolver, ch.ResolverColumns = sources, sources.columns
-		r.snapshotBy(entry, sources, scopes, path)
+		ch.Resolver, ch.ResolverColumns = sources.resolver(), sources.columns
+		r.snapshotBy(entry, sources, scopes)
 	}
 	return ch
 }
@@ -281,6 +303,9 @@ func (r *resolver) scopes(entry config.Reactive, t *wal.TableInfo, path string, 
 		if sources.of(name) != nil {
 			scopes = append(scopes, fanout.Scope{Column: name, Type: sources.typeOf(name, column), Resolved: true})
 			continue
+		}
+		if column == nil && sources != nil && sources.broken {
+			continue // it may be what the broken one was to serve
 		}
 		if column == nil {
 			r.problem(place, insteadOf(name, columnNames(t)), "table %s has no column %s", t, name)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -29,11 +31,25 @@ func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	tables, err := resolve(cfg, facts, zap.NewNop())
+	tables, err := resolve(ctx, cfg, facts, pool, zap.NewNop())
 	if err != nil {
 		return err
 	}
-	findings := facts.Findings(tables.want(cfg))
+	findings := facts.Findings(tables.wants(cfg))
+	access := &access{}
+	defer access.close()
+	problems, err := access.authorize(ctx, cfg, pool)
+	if err == nil {
+		err = config.NewError(problems...)
+	}
+	if err != nil {
+		return err
+	}
+	unguarded, err := access.guards(ctx, pool, facts, tables, cfg.Publication)
+	if err != nil {
+		return err
+	}
+	findings = slices.Concat(findings, tables.findings, unguarded)
 	schema, err := migrationFinding(ctx, database, facts.Role)
 	if err != nil {
 		return err
@@ -44,6 +60,13 @@ func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 		return err
 	}
 	findings = append(findings, further...)
+	if schema.Level == wal.Good {
+		last, err := resetFinding(ctx, database)
+		if err != nil {
+			return err
+		}
+		findings = append(findings, last)
+	}
 	worst := wal.Good
 	for _, f := range findings {
 		worst = max(worst, f.Level)
@@ -61,6 +84,19 @@ func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 		return errUnhealthy
 	}
 	return nil
+}
+
+// resetFinding tells when clients had to start over last.
+func resetFinding(ctx context.Context, s *wal.Server) (wal.Finding, error) {
+	f := wal.Finding{Check: "last reset", Detail: "none"}
+	stored, err := (&wal.Checkpoints{Pool: s.Pool, Slot: s.Slot}).Load(ctx)
+	if err != nil || stored == nil || stored.Reset.Reason == "" {
+		return f, err
+	}
+	r := stored.Reset
+	f.Detail = fmt.Sprintf("%s, %s: %s", r.At.UTC().Format(time.RFC3339), r.Reason, r.Detail)
+	f.Fix = "-- " + afterReset(r.Reason, s.Slot)
+	return f, nil
 }
 
 func label(l wal.Level) string {

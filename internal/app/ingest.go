@@ -52,7 +52,7 @@ func (r *resolver) ingestedEntry(entry config.Reactive, t *wal.TableInfo, path s
 		}
 		ch.Filter, ch.FilterColumns = r.filter(entry, typeOf, nil, path)
 		if sources != nil {
-			ch.Resolver, ch.ResolverColumns = sources, sources.columns
+			ch.Resolver, ch.ResolverColumns = sources.resolver(), sources.columns
 		}
 		r.served.ingested = append(r.served.ingested, ingested{ch, ingest.Source(entry.Source), nil, path})
 		return

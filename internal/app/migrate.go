@@ -48,13 +48,13 @@ func setUp(ctx context.Context, s *wal.Server, facts *wal.Facts, want wal.Wanted
 // migrationFinding judges schema mtbreactive as this role sees it. An error is of the connection.
 func migrationFinding(ctx context.Context, s *wal.Server, role string) (wal.Finding, error) {
 	f := wal.Finding{Check: "schema mtbreactive", Detail: "up to date"}
+	role = pgx.Identifier{role}.Sanitize()
+	grants := fmt.Sprintf("GRANT USAGE ON SCHEMA mtbreactive TO %s;\n"+
+		"GRANT SELECT ON mtbreactive.migration TO %[1]s;\nGRANT SELECT, INSERT, UPDATE ON mtbreactive.checkpoint TO %[1]s;", role)
 	states, err := migrations.Status(ctx, s.Pool)
 	switch {
 	case forbidden(err):
-		role = pgx.Identifier{role}.Sanitize()
-		f.Level, f.Detail = wal.Fail, err.Error()
-		f.Fix = fmt.Sprintf("GRANT USAGE ON SCHEMA mtbreactive TO %s;\n"+
-			"GRANT SELECT ON mtbreactive.migration TO %[1]s;\nGRANT SELECT, INSERT, UPDATE ON mtbreactive.checkpoint TO %[1]s;", role)
+		f.Level, f.Detail, f.Fix = wal.Fail, err.Error(), grants
 		return f, nil
 	case err != nil:
 		return f, err
@@ -67,9 +67,21 @@ func migrationFinding(ctx context.Context, s *wal.Server, role string) (wal.Find
 	}
 	if len(pending) > 0 {
 		f.Level, f.Detail, f.Fix = wal.Mendable, "pending: "+strings.Join(pending, ", "), "-- run `reactive-gw migrate up`"
+		return f, nil
+	}
+	var may bool
+	if err := s.Pool.QueryRow(ctx, checkpointGrants).Scan(&may); err != nil {
+		return f, fmt.Errorf("read privileges: %w", err)
+	}
+	if !may {
+		f.Level, f.Detail, f.Fix = wal.Fail, fmt.Sprintf("role %s may not keep the checkpoint", role), grants
 	}
 	return f, nil
 }
+
+const checkpointGrants = `
+select bool_and(coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('mtbreactive.checkpoint'), p), false))
+from unnest(array['SELECT', 'INSERT', 'UPDATE']) p`
 
 func forbidden(err error) bool {
 	var refused *pgconn.PgError

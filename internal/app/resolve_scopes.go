@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -11,20 +12,27 @@ import (
 	"github.com/reactive-gw/reactive-gw/wal"
 )
 
-// scopeSources is an entry's resolveScopes. It is the fanout.ScopeResolver that lets the hub, which knows no expressions,
-// ask them.
+// scopeSources is an entry's resolveScopes. It is the fanout.ScopeResolver that lets the hub, which knows neither expressions
+// nor queries, ask them.
 type scopeSources struct {
+	ctx     context.Context // for queries
+	table   wal.TableName
 	sources []scopeSource
 	columns []fanout.InputColumn
 	image   rowImage
+	// broken: one of them is a problem, and nobody knows which scopes it would have served.
+	broken bool
 }
 
-// scopeSource is one element of resolveScopes.
+// scopeSource is one element of resolveScopes: an expression or a query.
 type scopeSource struct {
-	*auth.ScopeResolver
-	place string // in the file
-	// plain is the column that it comes to where it is no more than that, else nil.
-	plain *wal.ColumnInfo
+	place      string // in the file
+	scopes     []string
+	expression *auth.ScopeResolver
+	query      *auth.ScopeQuery
+	lookup     *lookup
+	// column is what it comes to where that is a column of the table or of the query, else nil.
+	column *wal.ColumnInfo
 }
 
 // scopeSources is nil where every scope is a column.
@@ -32,27 +40,118 @@ func (r *resolver) scopeSources(entry config.Reactive, t *wal.TableInfo, typeOf 
 	if entry.ResolveScopes == nil {
 		return nil
 	}
-	s := &scopeSources{image: rowImage{types: r.served.types}}
-	for i, source := range entry.ResolveScopes {
+	s := &scopeSources{ctx: context.WithoutCancel(r.ctx), table: t.TableName, image: rowImage{types: r.served.types}}
+	for i, given := range entry.ResolveScopes {
 		place := fmt.Sprintf("%s.resolveScopes[%d]", path, i)
-		expression, err := auth.NewScopeResolver(source)
-		if err != nil {
-			r.problem(place, `write a CEL expression such as "{'col': 'order_id', 'value': row.order_id}"`, "%v", err)
+		var source *scopeSource
+		var names []string
+		if given.SQL != "" {
+			source, names = r.scopeQuery(given, entry, t, place)
+		} else {
+			source, names = r.scopeExpression(given.CEL, t, place)
+		}
+		inputs := r.inputs(names, entry.Table, typeOf, columnNames(t), place)
+		if source == nil || len(inputs) < len(names) {
+			s.broken = true
 			continue
 		}
-		for _, scope := range expression.Scopes() {
+		for _, scope := range source.scopes {
 			if !slices.Contains(entry.Scopes, scope) {
 				r.problem(place, fmt.Sprintf("write %s into scopes, or one of them here", scope), "%s is none of the scopes", scope)
 			}
 		}
-		for _, input := range r.inputs(expression.Columns(), entry.Table, typeOf, columnNames(t), place) {
+		for _, input := range inputs {
 			if !slices.Contains(s.columns, input) {
 				s.columns = append(s.columns, input)
 			}
 		}
-		s.sources = append(s.sources, scopeSource{expression, place, t.Column(expression.Plain())})
+		if source.query != nil && !r.describe(source, t) {
+			s.broken = true
+			continue
+		}
+		s.sources = append(s.sources, *source)
 	}
 	return s
+}
+
+func (r *resolver) scopeExpression(source string, t *wal.TableInfo, place string) (*scopeSource, []string) {
+	e, err := auth.NewScopeResolver(source)
+	if err != nil {
+		r.problem(place, `write a CEL expression such as "{'col': 'order_id', 'value': row.order_id}"`, "%v", err)
+		return nil, nil
+	}
+	return &scopeSource{place: place, scopes: e.Scopes(), expression: e, column: t.Column(e.Plain())}, e.Columns()
+}
+
+func (r *resolver) scopeQuery(given config.ScopeSource, entry config.Reactive, t *wal.TableInfo, place string) (*scopeSource, []string) {
+	q, err := auth.NewScopeQuery(given.SQL)
+	switch {
+	case err != nil:
+		r.problem(place, `write a query such as "select project_id from task_list where id = $row.list_id"`, "%v", err)
+		return nil, nil
+	case given.Col == "" && len(entry.Scopes) != 1:
+		r.problem(place, "write {col: project_id, sql: ...} with the scope that the values are of", "there are several scopes, and none of them is named here")
+		return nil, nil
+	case given.Col == "":
+		given.Col = entry.Scopes[0]
+	}
+	l := &lookup{
+		scope: given.Col, query: wal.Lookups{Pool: r.pool, Query: q.Text()}, columns: q.Columns(), channel: entry.Channel, answers: map[string]*answer{},
+	}
+	return &scopeSource{place: place, scopes: []string{given.Col}, query: q, lookup: l}, q.Columns()
+}
+
+// describe asks the server what a query is. It returns false where that is a problem.
+func (r *resolver) describe(source *scopeSource, t *wal.TableInfo) bool {
+	info, err := wal.DescribeQuery(r.ctx, r.pool, source.query.Text())
+	switch {
+	case wal.Temporary(err):
+		r.err = err
+		return false
+	case err != nil:
+		r.problem(source.place, "mend the query", "%v", err)
+		return false
+	case len(info.Columns) != 1:
+		r.problem(source.place, "select the scope's value alone", "the query returns %d columns", len(info.Columns))
+		return false
+	}
+	source.column = &info.Columns[0]
+	if _, ok := scopeType(source.column); !ok {
+		r.problem(source.place, "cast it to text, or to another type that a scope may have", "the query returns %s, whose values cannot be compared by their text",
+			source.column.TypeName)
+		return false
+	}
+	source.lookup.reads = info.Reads
+	if form := source.query.Lookup(); form != nil && len(info.Reads) == 1 {
+		read, plain, err := wal.Names(r.ctx, r.pool, form.Schema, form.Table)
+		if err != nil {
+			r.err = err
+			return false
+		}
+		if about := r.facts.Table(read); plain && about != nil && read == info.Reads[0] {
+			source.lookup.shape, r.err = newLookupShape(r.ctx, r.pool, form, about, t, source.lookup.columns)
+		}
+	}
+	r.served.lookups = append(r.served.lookups, source.lookup)
+	return r.err == nil
+}
+
+// watchLookups finds out which queries can be told when what they read changes.
+func (s *served) watchLookups(facts *wal.Facts, publication string) {
+	for _, l := range s.lookups {
+		l.captured = true
+		for _, name := range l.reads {
+			if s.publishes(name, facts) {
+				continue
+			}
+			l.captured = false
+			s.findings = append(s.findings, wal.Finding{
+				Check: "resolveScopes of channel " + l.channel, Level: wal.Warn,
+				Detail: fmt.Sprintf("it reads %s, whose changes are not all published: rows go where it had them up to %s ago, and clients keep those that should leave", name, lookupHolds),
+				Fix:    fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s;", wal.Quote(publication), name.Quoted()),
+			})
+		}
+	}
 }
 
 // of returns the sources of a scope, none where it is a column.
@@ -62,7 +161,7 @@ func (s *scopeSources) of(scope string) []scopeSource {
 	}
 	var sources []scopeSource
 	for _, source := range s.sources {
-		if slices.Contains(source.Scopes(), scope) {
+		if slices.Contains(source.scopes, scope) {
 			sources = append(sources, source)
 		}
 	}
@@ -80,10 +179,7 @@ func (s *scopeSources) typeOf(scope string, column *wal.ColumnInfo) fanout.Scope
 	}
 	var common fanout.ScopeType
 	for _, source := range s.of(scope) {
-		kind, ok := fanout.ScopeType(0), false
-		if source.plain != nil {
-			kind, ok = scopeType(source.plain)
-		}
+		kind, ok := source.kind()
 		if !ok || common != 0 && kind != common {
 			return fanout.Text
 		}
@@ -92,29 +188,55 @@ func (s *scopeSources) typeOf(scope string, column *wal.ColumnInfo) fanout.Scope
 	return common
 }
 
+// kind is the type of what the source comes to, and false where that is not of one type.
+func (s *scopeSource) kind() (fanout.ScopeType, bool) {
+	if s.column == nil {
+		return 0, false
+	}
+	return scopeType(s.column)
+}
+
 // snapshotBy finds out how a snapshot finds the rows of each scope that is no column, and refuses what no query can.
-func (r *resolver) snapshotBy(entry config.Reactive, sources *scopeSources, scopes []fanout.Scope, path string) {
+func (r *resolver) snapshotBy(entry config.Reactive, sources *scopeSources, scopes []fanout.Scope) {
 	if entry.Snapshot == nil {
 		return
 	}
 	for _, scope := range scopes {
-		var matches []wal.SnapshotMatch
+		found := snapshotMatch{alias: sources.alias()}
 		for _, source := range sources.of(scope.Column) {
-			kind, ok := fanout.ScopeType(0), false
-			if source.plain != nil {
-				kind, ok = scopeType(source.plain)
-			}
-			if !ok || kind != scope.Type {
-				r.problem(source.place, fmt.Sprintf("write {'col': '%s', 'value': row.COLUMN} with a column of the scope's type, or delete snapshot", scope.Column),
+			switch kind, ok := source.kind(); {
+			case !ok || kind != scope.Type:
+				r.problem(source.place, fmt.Sprintf("write {'col': '%s', 'value': row.COLUMN}, or {col: %[1]s, sql: \"select ... $row.COLUMN\"}, "+
+					"of the scope's type, or delete snapshot", scope.Column),
 					"no snapshot can be read by scope %s, for what it comes to is more than a column", scope.Column)
-				break
+				return
+			case source.query != nil:
+				found.match = append(found.match, wal.SnapshotMatch{Query: source.query.Correlated(found.alias)})
+			default:
+				found.match = append(found.match, wal.SnapshotMatch{Column: source.column.Name})
 			}
-			matches = append(matches, wal.SnapshotMatch{Column: source.plain.Name})
 		}
-		if matches != nil {
-			r.served.matches[scopeName{entry.Channel, scope.Column}] = matches
+		if found.match != nil {
+			r.served.matches[scopeName{entry.Channel, scope.Column}] = found
 		}
 	}
+}
+
+// alias is a name for the table that no query uses.
+func (s *scopeSources) alias() string {
+	alias := "mtbreactive_row"
+	for slices.ContainsFunc(s.sources, func(source scopeSource) bool { return source.query != nil && source.query.Mentions(alias) }) {
+		alias += "_"
+	}
+	return alias
+}
+
+// resolver is what the hub asks: with queries it has to ask itself first.
+func (s *scopeSources) resolver() fanout.ScopeResolver {
+	if slices.ContainsFunc(s.sources, func(source scopeSource) bool { return source.lookup != nil }) {
+		return lookingUp{s}
+	}
+	return s
 }
 
 // Resolve implements fanout.ScopeResolver.
@@ -122,7 +244,15 @@ func (s *scopeSources) Resolve(t *cdc.Table, row cdc.Row) ([]fanout.RowScope, er
 	s.image.set(t, row)
 	var found []fanout.RowScope
 	for _, source := range s.sources {
-		scopes, err := source.ScopeResolver.Resolve(&s.image)
+		if source.lookup != nil {
+			scopes, err := source.lookup.resolve(t, row)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, scopes...)
+			continue
+		}
+		scopes, err := source.expression.Resolve(&s.image)
 		if err != nil {
 			return nil, err
 		}
@@ -132,4 +262,35 @@ func (s *scopeSources) Resolve(t *cdc.Table, row cdc.Row) ([]fanout.RowScope, er
 		}
 	}
 	return found, nil
+}
+
+// lookingUp is a fanout.LookupResolver.
+type lookingUp struct{ *scopeSources }
+
+// Prepare implements fanout.LookupResolver.
+func (s lookingUp) Prepare(tx *cdc.Transaction, needed bool) (all bool, stale []fanout.RowScope) {
+	about := slices.ContainsFunc(tx.Tables(), func(t *cdc.Table) bool { return s.table == wal.TableName{Schema: t.Schema, Name: t.Name} })
+	for _, source := range s.sources {
+		if source.lookup == nil {
+			continue
+		}
+		everything, values := source.lookup.changed(tx)
+		all = all || everything
+		for _, value := range values {
+			stale = append(stale, fanout.RowScope{Column: source.lookup.scope, Value: value})
+		}
+		if needed && about || source.lookup.crowded() {
+			source.lookup.prepare(s.ctx, s.table, tx)
+		}
+	}
+	return all, stale
+}
+
+// Forget implements fanout.LookupResolver.
+func (s lookingUp) Forget() {
+	for _, source := range s.sources {
+		if source.lookup != nil {
+			source.lookup.forget()
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -26,9 +27,10 @@ import (
 const (
 	handoffBytes    = 64 << 20
 	checkpointEvery = 5 * time.Second
-	retainedEvery   = 10 * time.Second
 	pingTimeout     = 10 * time.Second
 	headerTimeout   = 10 * time.Second
+	requestTimeout  = 30 * time.Second // for the body of a plain request, and for its answer
+	idleTimeout     = time.Minute      // between two plain requests on a connection
 	maxHeaderBytes  = 32 << 10
 	lastRequests    = time.Second // what plain HTTP requests get to finish at the end
 	databaseRetry   = time.Second
@@ -62,7 +64,7 @@ type parts struct {
 	ingest   *ingest.Ingest
 	hook     http.Handler  // takes events by POST; nil where none come so
 	listener *wal.Listener // nil where nothing listens
-	retained atomic.Int64
+	pressure atomic.Pointer[wal.Pressure]
 }
 
 // serve runs the gateway until ctx ends, which is no error, or until something fails that no retry mends. After ctx's end
@@ -136,7 +138,10 @@ func (s *server) work(ctx, late context.Context) error {
 		return err
 	}
 	defer p.access.close()
-	if err := p.access.start(ctx); err != nil {
+	switch err := p.access.start(ctx); {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
 		return fmt.Errorf("prepare authentication: %w", err)
 	}
 	s.running.Store(p)
@@ -150,7 +155,7 @@ func (s *server) work(ctx, late context.Context) error {
 	g, failed := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.pipeline.Run(streaming) })
 	g.Go(func() error { p.hub.Run(streaming); return nil })
-	g.Go(func() error { s.watchRetained(streaming, p); return nil })
+	g.Go(func() error { s.watchSlot(streaming, p); return nil })
 	if p.listener != nil {
 		g.Go(func() error { p.listener.Run(streaming); return nil })
 	}
@@ -209,19 +214,14 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	tables, err := resolve(s.cfg, facts, s.log)
+	tables, err := resolve(ctx, s.cfg, facts, s.accessPool, s.log)
 	if err != nil {
 		return nil, err
 	}
-	want := tables.want(s.cfg)
-	for _, f := range facts.Findings(want) {
-		if f.Level == wal.Warn {
-			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
-		}
-	}
+	want := tables.wants(s.cfg)
 	spill := cdc.Spill{Bytes: s.cfg.SpillBytes, Dir: s.cfg.SpillDir}
 	if err := spill.Check(); err != nil {
-		return nil, config.NewError(s.cfg.Problem("spillDir", err.Error(), "mend it there"))
+		return nil, config.NewError(s.cfg.Problem("spillDir", err.Error(), "name a directory that exists and that the gateway's user may write"))
 	}
 	// Before the database is changed, for it finds out what is wrong with the configuration.
 	access, err := newAccess(ctx, s.cfg, s.accessPool, s.log.Named("auth"))
@@ -237,13 +237,24 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
+	unguarded, err := access.guards(ctx, s.accessPool, facts, tables, s.cfg.Publication)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range slices.Concat(facts.Findings(want), tables.findings, unguarded) {
+		if f.Level == wal.Warn {
+			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
+		}
+	}
 	p = &parts{access: access}
-	p.retained.Store(-1)
+	unknown := wal.UnknownPressure()
+	p.pressure.Store(&unknown)
 	p.hub, err = fanout.NewHub(fanout.Options{
 		Channels: tables.allChannels(), QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"), Resume: fanout.ResumeOptions(s.cfg.Resume), Nudge: s.database.Nudge,
 		Snapshots: snapshots{&wal.Snapshotter{
 			Pool: s.snapshotPool, Publication: s.cfg.Publication, Version: facts.Version, Types: tables.types, MaxBytes: s.cfg.QueueBytes / 2,
 		}, tables.matches, tables.unpublished()},
+		Visible: (&wal.Snapshotter{Pool: s.accessPool}).Visibility,
 	})
 	if err != nil {
 		return nil, err
@@ -271,7 +282,7 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 	p.gateway = gateway.New(gateway.Options{
 		Hub: p.hub, Log: s.log.Named("gateway"), Authenticate: p.access.authenticator, Authorize: p.access.authorizers,
 		AllowedOrigins: s.cfg.AllowedOrigins,
-		MaxConnections: s.cfg.MaxConnections, MaxSubscriptions: s.cfg.MaxSubscriptions,
+		MaxConnections: s.cfg.MaxConnections, MaxSubscriptions: s.cfg.MaxSubscriptions, MaxMessages: s.cfg.MaxMessagesPerSecond,
 		PingInterval: s.cfg.PingInterval, PingTimeout: pingTimeout, WriteTimeout: s.cfg.WriteTimeout,
 		// While a stream is interrupted clients may come and wait: it will bring what was missed. But before it was ever
 		// live it brings what is older than they are, and while another gateway has the slot it brings nothing.
@@ -317,7 +328,12 @@ func (s *server) publicHandler() http.Handler {
 // serveHTTP serves a listener until ctx ends.
 func (s *server) serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	httpServer := &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: zap.NewStdLog(s.log.Named("http")),
+		Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: zap.NewStdLog(s.log.Named("http")),
+	}
+	if listener == s.public {
+		// Not for operators, whose profiles take longer. A connection that has become a WebSocket has time limits of its own.
+		httpServer.ReadTimeout, httpServer.WriteTimeout = requestTimeout, requestTimeout
 	}
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -336,25 +352,6 @@ func (s *server) serveHTTP(ctx context.Context, listener net.Listener, handler h
 		return nil
 	}
 	return fmt.Errorf("serve %s: %w", listener.Addr(), err)
-}
-
-// watchRetained keeps the figure of how much log the slot holds back. Asking for it on every scrape would make the
-// metrics depend on the database.
-func (s *server) watchRetained(ctx context.Context, p *parts) {
-	ticker := time.NewTicker(retainedEvery)
-	defer ticker.Stop()
-	for {
-		retained := int64(-1)
-		if slot, err := s.database.SlotFacts(ctx); err == nil && slot != nil {
-			retained = slot.Retained
-		}
-		p.retained.Store(retained)
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 func (s *server) adminHandler() http.Handler {
@@ -382,7 +379,7 @@ func (s *server) figures() metrics.Sources {
 		Hub:      whenRunning(s, func(p *parts) fanout.Stats { return p.hub.Stats() }, fanout.Stats{}),
 		Gateway:  whenRunning(s, func(p *parts) gateway.Stats { return p.gateway.Stats() }, gateway.Stats{}),
 		Ingest:   whenRunning(s, func(p *parts) ingest.Stats { return p.ingest.Stats() }, ingest.Stats{}),
-		Retained: whenRunning(s, func(p *parts) int64 { return p.retained.Load() }, -1),
+		Pressure: whenRunning(s, func(p *parts) wal.Pressure { return *p.pressure.Load() }, wal.UnknownPressure()),
 	}
 }
 

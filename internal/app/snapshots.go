@@ -16,7 +16,13 @@ type snapshots struct {
 }
 
 // snapshotMatches says how a snapshot finds the rows of the scopes that are no columns.
-type snapshotMatches map[scopeName][]wal.SnapshotMatch
+type snapshotMatches map[scopeName]snapshotMatch
+
+// snapshotMatch is in the terms of wal.SnapshotQuery.
+type snapshotMatch struct {
+	match []wal.SnapshotMatch
+	alias string
+}
 
 type scopeName struct{ channel, column string }
 
@@ -24,10 +30,12 @@ type scopeName struct{ channel, column string }
 func (s snapshots) Snapshot(ctx context.Context, v fanout.View) (*cdc.Snapshot, error) {
 	table := wal.TableName{Schema: v.Schema, Name: v.Table}
 	q := wal.SnapshotQuery{
-		Table: table, Unpublished: s.unpublished[table], Match: s.matches[scopeName{v.Channel, v.Column}], Value: v.Value,
+		Table: table, Unpublished: s.unpublished[table], Value: v.Value,
 		Exclude: v.Exclude, Limit: v.Limit,
 	}
-	if q.Match == nil {
+	if m, ok := s.matches[scopeName{v.Channel, v.Column}]; ok {
+		q.Match, q.Alias = m.match, m.alias
+	} else {
 		q.Match = []wal.SnapshotMatch{{Column: v.Column}}
 	}
 	for _, o := range v.OrderBy {

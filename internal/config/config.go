@@ -39,6 +39,8 @@ type Config struct {
 	// MaxConnections bounds the clients, MaxSubscriptions the subscriptions of one of them; both at least 1.
 	MaxConnections   int
 	MaxSubscriptions int
+	// MaxMessagesPerSecond is how many messages a client may send, on the average of ten seconds; at least 1.
+	MaxMessagesPerSecond int
 	// QueueBytes is how much may wait for one slow client, in bytes; at least 1.
 	QueueBytes int
 	// SpillBytes is how much of transactions that have not ended yet is kept in memory, in bytes; at least 1. What is more
@@ -96,9 +98,8 @@ type Reactive struct {
 	// primary-key columns.
 	Scopes  []string
 	Columns Columns
-	// ResolveScopes are CEL expressions over row that come to the values of scopes which are not columns of the table, each
-	// to {'col': ..., 'value': ...} or to a list of such maps; nil where all scopes are columns.
-	ResolveScopes []string
+	// ResolveScopes says where the values of scopes come from that are not columns of the table; nil where all are.
+	ResolveScopes []ScopeSource
 	// Snapshot is what new subscribers are sent first; nil for nothing.
 	Snapshot *Snapshot
 	// Authorize says who may subscribe; nil is everyone who got in.

@@ -108,7 +108,7 @@ func TestKeysThatAreRefused(t *testing.T) {
 			want: `reactive.yaml:3:5: unknown key "wibble": write one of table, channel, source, scopes, resolveScopes, snapshot, batchMs, authorize, filterRow, columns`},
 		{name: "secret as a key", file: "? postgres://app:canary@db.internal/app\n: 1\n",
 			want: "reactive.yaml:1:1: unknown key (hidden): write one of databaseUrl, slot, publication, setup, listen, " +
-				"allowAnonymous, path, admin, pprof, allowedOrigins, logLevel, maxConnections, maxSubscriptions, " +
+				"allowAnonymous, path, admin, pprof, allowedOrigins, logLevel, maxConnections, maxSubscriptions, maxMessagesPerSecond, " +
 				"queueBytes, spillBytes, spillDir, writeTimeout, pingInterval, drainTimeout, bigintAs, authenticate, ingest, reactive, resume"},
 		{name: "number as a key", file: "reactive:\n  - 1: message\n",
 			want: "reactive.yaml:2:5: a key is not plain text: write one of table, channel, source, scopes, resolveScopes, snapshot, batchMs, authorize, filterRow, columns"},
@@ -236,6 +236,14 @@ func TestReactiveThatIsRefused(t *testing.T) {
 			want: "reactive.yaml:3:31: scopes is empty" + catalogFix},
 		{name: "scope twice", file: "reactive:\n  - table: message\n    scopes: [conversation_id, conversation_id]\n",
 			want: `reactive.yaml:3:31: scopes "conversation_id" is listed twice: keep one of them`},
+		{name: "resolveScopes without scopes", file: "reactive:\n  - table: message\n    resolveScopes: [row.a]\n",
+			want: "reactive.yaml:3:20: resolveScopes has no scopes to come to: name them in scopes"},
+		{name: "no source", file: "reactive:\n  - table: message\n    scopes: [a]\n    resolveScopes: []\n",
+			want: "reactive.yaml:4:20: resolveScopes is an empty list: list at least one expression, or delete the key"},
+		{name: "sources as text", file: "reactive:\n  - table: message\n    scopes: [a]\n    resolveScopes: row.a\n",
+			want: `reactive.yaml:4:20: resolveScopes is text: write a list such as ["{'col': 'order_id', 'value': row.order_id}"], or {col: project_id, sql: "select ..."}`},
+		{name: "source without sql", file: "reactive:\n  - table: message\n    scopes: [a]\n    resolveScopes: [{col: a}]\n",
+			want: `reactive.yaml:4:21: sql is missing: write a query such as "select project_id from task_list where id = $row.list_id"`},
 		{name: "no columns", file: "reactive:\n  - table: message\n    columns: {}\n",
 			want: "reactive.yaml:3:14: columns is empty: write columns: {exclude: [secret]}, or delete the key"},
 		{name: "nothing excluded", file: "reactive:\n  - table: message\n    columns: {exclude: []}\n",

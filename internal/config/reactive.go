@@ -43,7 +43,7 @@ func (d *document) reactiveEntry(path string, node ast.Node) Reactive {
 		{"channel", one(d, kindText, channelName, &r.Channel)},
 		{"source", one(d, kindText, oneOf(SourceWAL, SourceNotify, SourceHook), &r.Source)},
 		{"scopes", some(d, catalogName, &r.Scopes)},
-		{"resolveScopes", some(d, program, &r.ResolveScopes)},
+		{"resolveScopes", func(path string, node ast.Node) { r.ResolveScopes = d.resolveScopes(path, node) }},
 		{"snapshot", func(path string, node ast.Node) {
 			r.Snapshot = &Snapshot{Limit: defaultLimit}
 			d.mapping(path, node, []key{

@@ -312,3 +312,21 @@ func framesAreBounded(demo opener) {
 	p.wait(count(".frames li", 300))
 	p.wait(shows(".frames li:last-child", "Message 350"))
 }
+
+// A column may have any name. To the page it is a name, and never what every object inherits from.
+func TestW27ColumnNamesAreNames(t *testing.T) {
+	p := newPage(browser(t), t)
+	p.sql(`alter table message add column "__proto__" jsonb default '{"polluted": true}', add column "constructor" jsonb default '{"prototype": {"polluted": true}}',
+		add column "toString" text default 'text', add column "hasOwnProperty" text default 'text', add column "<img src=x onerror=throw>" text default '<b>bold</b>'`)
+	p.open(1, 2)
+	p.wait(ids("left", 6, 7, 8, 9, 10, 12))
+	p.sql("insert into message (conversation_id, author_id, body) values (1, 1, 'Ready?')")
+	p.wait(shows(message("left", 13), "Ready?"))
+	p.sql(`update message set body = 'Ready!', "__proto__" = '{"polluted": "twice"}', "constructor" = null where id = 13`)
+	p.wait(shows(message("left", 13), "Ready!"))
+	p.sql("delete from message where id = 13")
+	p.wait(ids("left", 6, 7, 8, 9, 10, 12))
+	p.wait(`({}).polluted === undefined && [].polluted === undefined && ({}).constructor === Object && String({}) === '[object Object]' &&
+		typeof ({}).hasOwnProperty === 'function'`)
+	p.wait(count("main img, main .json b, main .body b", 0))
+}

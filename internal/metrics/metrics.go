@@ -3,6 +3,7 @@
 package metrics
 
 import (
+	"math"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,8 +22,8 @@ type Sources struct {
 	Hub     func() fanout.Stats
 	Gateway func() gateway.Stats
 	Ingest  func() ingest.Stats
-	// Retained is the log that the slot holds back, in bytes, as last seen; negative while it is not known.
-	Retained func() int64
+	// Pressure is that of the log that the slot holds back, as last seen.
+	Pressure func() wal.Pressure
 	Version  string
 }
 
@@ -50,7 +51,7 @@ type moment struct {
 	hub      fanout.Stats
 	gateway  gateway.Stats
 	ingest   ingest.Stats
-	retained int64
+	pressure wal.Pressure
 }
 
 type collector struct {
@@ -60,6 +61,14 @@ type collector struct {
 	scopeFailures  *prometheus.Desc
 	ingestEvents   *prometheus.Desc
 	ingestErrors   *prometheus.Desc
+	resets         *prometheus.Desc
+}
+
+func flag(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 func newCollector(s Sources) *collector {
@@ -71,6 +80,7 @@ func newCollector(s Sources) *collector {
 			"Times that resolveScopes had no answer, so that the channel's views began anew.", []string{"channel"}, nil),
 		ingestEvents: prometheus.NewDesc("reactive_ingest_events_total", "Events taken beside the log.", []string{"source"}, nil),
 		ingestErrors: prometheus.NewDesc("reactive_ingest_errors_total", "Payloads beside the log that were refused.", []string{"source"}, nil),
+		resets:       prometheus.NewDesc("reactive_resets_total", "Times that continuity was lost, so that clients had to start over.", []string{"reason"}, nil),
 	}
 	add := func(kind prometheus.ValueType, name, help string, labels prometheus.Labels, read func(*moment) float64) {
 		c.figures = append(c.figures, figure{prometheus.NewDesc("reactive_"+name, help, nil, labels), kind, read})
@@ -92,6 +102,10 @@ func newCollector(s Sources) *collector {
 	counter("ingest_gaps_total", "Times that notifications may have been missed.", func(m *moment) float64 { return float64(m.ingest.Gaps) })
 	gauge("connections", "Client connections open.", func(m *moment) float64 { return float64(m.gateway.Connections) })
 	gauge("subscriptions", "Subscriptions of all clients.", func(m *moment) float64 { return float64(m.hub.Subscriptions) })
+	gauge("subscriptions_on_hold", "Subscriptions that wait for whether their client still has the right to them.", func(m *moment) float64 {
+		return float64(m.hub.OnHold)
+	})
+	counter("revoked_total", "Subscriptions that ended because their client had lost the right to them.", func(m *moment) float64 { return float64(m.hub.Revoked) })
 	gauge("queue_bytes", "Bytes waiting in clients' queues.", func(m *moment) float64 { return float64(m.hub.QueueBytes) })
 	gauge("replication_lag_bytes", "Log between the end of the server's and what was delivered.", func(m *moment) float64 { return float64(m.source.LagBytes) })
 	gauge("replication_lag_seconds", "Age of the last received commit while there is log that was not delivered.", func(m *moment) float64 {
@@ -99,13 +113,18 @@ func newCollector(s Sources) *collector {
 	})
 	gauge("transactions_in_progress", "Transactions of which the server has sent a part before their end.", func(m *moment) float64 { return float64(m.source.InProgress) })
 	gauge("spilled_bytes", "Bytes of transactions in progress on disk.", func(m *moment) float64 { return float64(m.source.Spilled) })
-	gauge("slot_retained_bytes", "Log that the slot holds back on the server; negative while not known.", func(m *moment) float64 { return float64(m.retained) })
-	gauge("live", "1 while the stream is live and past where the server was when it connected.", func(m *moment) float64 {
-		if m.source.State == wal.Live {
-			return 1
+	gauge("slot_retained_bytes", "Log that the slot holds back on the server; negative while not known.", func(m *moment) float64 { return float64(m.pressure.Retained) })
+	gauge("slot_retained_limit_bytes", "Log beyond which the slot is lost, max_slot_wal_keep_size; negative without limit.", func(m *moment) float64 { return float64(m.pressure.Limit) })
+	gauge("slot_growth_bytes_per_second", "What the retained log gains, over the last minute.", func(m *moment) float64 { return m.pressure.Growth })
+	gauge("slot_seconds_left", "Time until the retained log has grown to its limit; infinite where it does not.", func(m *moment) float64 {
+		if m.pressure.Left < 0 {
+			return math.Inf(1)
 		}
-		return 0
+		return m.pressure.Left.Seconds()
 	})
+	gauge("slot_pressure", "1 while more than half of the limit is retained.", func(m *moment) float64 { return flag(m.pressure.High) })
+	gauge("standby", "1 while another gateway has the slot.", func(m *moment) float64 { return flag(m.source.State == wal.Standby) })
+	gauge("live", "1 while the stream is live and past where the server was when it connected.", func(m *moment) float64 { return flag(m.source.State == wal.Live) })
 	add(prometheus.GaugeValue, "build_info", "The running version.", prometheus.Labels{"version": s.Version}, func(*moment) float64 { return 1 })
 	return c
 }
@@ -119,11 +138,14 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.scopeFailures
 	ch <- c.ingestEvents
 	ch <- c.ingestErrors
+	ch <- c.resets
 }
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	m := &moment{source: c.sources.Source(), hub: c.sources.Hub(), gateway: c.sources.Gateway(), ingest: c.sources.Ingest(), retained: c.sources.Retained()}
+	m := &moment{
+		source: c.sources.Source(), hub: c.sources.Hub(), gateway: c.sources.Gateway(), ingest: c.sources.Ingest(), pressure: c.sources.Pressure(),
+	}
 	for _, f := range c.figures {
 		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.read(m))
 	}
@@ -138,5 +160,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for source, refused := range m.ingest.Errors {
 		ch <- prometheus.MustNewConstMetric(c.ingestErrors, prometheus.CounterValue, float64(refused), string(source))
+	}
+	for reason, times := range m.source.Resets {
+		ch <- prometheus.MustNewConstMetric(c.resets, prometheus.CounterValue, float64(times), string(reason))
 	}
 }

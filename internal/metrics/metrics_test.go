@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/reactive-gw/reactive-gw/cdc"
 	"github.com/reactive-gw/reactive-gw/cdc/ingest"
 	"github.com/reactive-gw/reactive-gw/fanout"
 	"github.com/reactive-gw/reactive-gw/gateway"
@@ -73,14 +74,30 @@ reactive_reconnects_total 2
 reactive_replication_lag_bytes 9
 # TYPE reactive_replication_lag_seconds gauge
 reactive_replication_lag_seconds 1.5
+# TYPE reactive_resets_total counter
+reactive_resets_total{reason="slot_lost"} 15
 # TYPE reactive_resolve_scopes_errors_total counter
 reactive_resolve_scopes_errors_total{channel="message"} 13
+# TYPE reactive_revoked_total counter
+reactive_revoked_total 15
+# TYPE reactive_slot_growth_bytes_per_second gauge
+reactive_slot_growth_bytes_per_second 14
+# TYPE reactive_slot_pressure gauge
+reactive_slot_pressure 1
 # TYPE reactive_slot_retained_bytes gauge
 reactive_slot_retained_bytes 10
+# TYPE reactive_slot_retained_limit_bytes gauge
+reactive_slot_retained_limit_bytes 13
+# TYPE reactive_slot_seconds_left gauge
+reactive_slot_seconds_left +Inf
 # TYPE reactive_spilled_bytes gauge
 reactive_spilled_bytes 15
+# TYPE reactive_standby gauge
+reactive_standby 0
 # TYPE reactive_subscriptions gauge
 reactive_subscriptions 11
+# TYPE reactive_subscriptions_on_hold gauge
+reactive_subscriptions_on_hold 14
 # TYPE reactive_transactions_in_progress gauge
 reactive_transactions_in_progress 14
 # TYPE reactive_transactions_total counter
@@ -88,11 +105,12 @@ reactive_transactions_total 1
 `
 
 func TestNamesAndTypes(t *testing.T) {
-	source := wal.Stats{State: wal.Live, Transactions: 1, Changes: 2, Connects: 3, InProgress: 14, Spilled: 15, LagBytes: 9, Lag: 1500 * time.Millisecond}
+	source := wal.Stats{State: wal.Live, Transactions: 1, Changes: 2, Connects: 3, InProgress: 14, Spilled: 15, LagBytes: 9, Lag: 1500 * time.Millisecond,
+		Resets: map[cdc.ResetReason]uint64{cdc.ResetSlotLost: 15}}
 	handler := metrics.Handler(metrics.Sources{
 		Source: func() wal.Stats { return source },
 		Hub: func() fanout.Stats {
-			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13}}
+			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, OnHold: 14, Revoked: 15, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13}}
 		},
 		Gateway: func() gateway.Stats { return gateway.Stats{Connections: 3, Accepted: 4, Rejected: 5} },
 		Ingest: func() ingest.Stats {
@@ -100,7 +118,7 @@ func TestNamesAndTypes(t *testing.T) {
 				Events: map[ingest.Source]uint64{ingest.Hook: 13}, Errors: map[ingest.Source]uint64{ingest.Notify: 14}, Gaps: 15,
 			}
 		},
-		Retained: func() int64 { return 10 },
+		Pressure: func() wal.Pressure { return wal.Pressure{Retained: 10, Limit: 13, Growth: 14, Left: -1, High: true} },
 		Version:  "v1.2.3",
 	})
 	text := scrape(t, handler)
@@ -141,7 +159,7 @@ func TestScrapeWhileWorking(t *testing.T) {
 	edge := gateway.New(gateway.Options{Hub: hub, Log: zap.NewNop()})
 	handler := metrics.Handler(metrics.Sources{
 		Source: func() wal.Stats { return wal.Stats{} }, Hub: hub.Stats, Gateway: edge.Stats,
-		Ingest: func() ingest.Stats { return ingest.Stats{} }, Retained: func() int64 { return -1 },
+		Ingest: func() ingest.Stats { return ingest.Stats{} }, Pressure: wal.UnknownPressure,
 	})
 	var working sync.WaitGroup
 	for range 2 {

@@ -1,0 +1,220 @@
+package fanout
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/reactive-gw/reactive-gw/protocol"
+)
+
+// hold keeps the frames of a subscription while it is asked whether the client may still have them: after a transaction
+// that may have taken the right away. With a yes they go out in order. With a no, or without an answer in time, the
+// subscription ends, and nothing that was committed in or after that transaction has reached the client.
+type hold struct {
+	// after are transactions that a query has to show before its answer counts: a commit is in the log before queries see it.
+	after  []uint32
+	until  time.Time
+	frames [][]byte
+	bytes  int
+	asking bool
+	rounds int // how often it was put on hold: an answer to an earlier question does not count
+}
+
+const (
+	// holdTimeout bounds how long a subscription may be on hold after the last transaction that concerned it.
+	holdTimeout = 10 * time.Second
+	// holdAskers is how many authorizers are asked at the same time.
+	holdAskers = 8
+	// holdPause is between two looks at which transactions have become visible, at first; it doubles up to holdPauseMost.
+	holdPause     = 2 * time.Millisecond
+	holdPauseMost = 250 * time.Millisecond
+	// visibleTimeout bounds one such look.
+	visibleTimeout = 2 * time.Second
+)
+
+// holdBack puts a subscription on hold, if it is concerned. What it was due before goes out before.
+func (h *Hub) holdBack(s *subscription, concern Concern) {
+	if concern.Client != nil && !concern.Client(s.client.viewer, s.scope()) {
+		return
+	}
+	if s.hold == nil {
+		h.release(s.group)
+		s.hold = &hold{}
+		s.client.holds++
+		h.held[s] = struct{}{}
+	}
+	s.hold.after = append(s.hold.after[:0], s.group.topic.channel.guard.unseen...)
+	s.hold.until = time.Now().Add(holdTimeout)
+	s.hold.rounds++
+	signal(h.holdWake)
+}
+
+// scope is what the subscription is to.
+func (s *subscription) scope() ScopeValue {
+	t := s.group.topic
+	return ScopeValue{Column: t.index.Column, Type: t.index.Type, Text: t.value}
+}
+
+// put queues a frame of a subscription, or keeps it while that is on hold. It tells whether the client still takes any.
+func (h *Hub) put(s *subscription, frame []byte) bool {
+	c := s.client
+	switch {
+	case c.extended && c.holds > 0:
+		return h.keep(c, kept{about: s, frame: frame, bytes: len(frame)})
+	case s.hold == nil:
+		return h.push(c, frame)
+	case !h.roomToKeep(c, len(frame)):
+		return false
+	}
+	s.hold.frames = append(s.hold.frames, frame)
+	s.hold.bytes += len(frame)
+	c.held += len(frame)
+	return true
+}
+
+// roomToKeep tells whether the client's held frames may become more. A client for which they may not has to go.
+func (h *Hub) roomToKeep(c *Client, bytes int) bool {
+	if c.held+bytes > h.queueBytes && c.held > 0 {
+		c.queue.close(protocol.CloseSlowConsumer)
+		return false
+	}
+	return true
+}
+
+// letGo ends a hold and returns what it kept.
+func (h *Hub) letGo(s *subscription) (frames [][]byte) {
+	if s.hold == nil {
+		return nil
+	}
+	c := s.client
+	frames = s.hold.frames
+	c.held -= s.hold.bytes
+	s.hold = nil
+	c.holds--
+	delete(h.held, s)
+	if c.extended && c.holds == 0 {
+		h.pushKept(c)
+	}
+	h.letIn(c)
+	return frames
+}
+
+// revoke ends a subscription that the client may not have any more.
+func (h *Hub) revoke(s *subscription, why error) {
+	h.logger.Debug("subscription revoked", zap.String("channel", s.group.topic.channel.Name), zap.Error(why))
+	h.revoked++
+	if s.group.extended {
+		h.end(s, protocol.CodeForbidden, "the client may not see this any more")
+		return
+	}
+	h.drop(s)
+	h.push(s.client, protocol.AppendError(nil, protocol.CodeForbidden))
+}
+
+var errNoAnswer = errors.New("there was no answer in time")
+
+// settleHolds asks about the subscriptions that are on hold, until ctx ends.
+func (h *Hub) settleHolds(ctx context.Context) {
+	var askers errgroup.Group
+	askers.SetLimit(holdAskers)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	pause := holdPause
+	for {
+		select {
+		case <-h.holdWake:
+			pause = holdPause
+		case <-timer.C:
+			pause = min(2*pause, holdPauseMost)
+		case <-ctx.Done():
+			_ = askers.Wait() // they return no error
+			return
+		}
+		h.lookForHolds(ctx)
+		if h.settle(ctx, &askers) {
+			timer.Reset(pause)
+		}
+	}
+}
+
+// lookForHolds finds out which of the transactions that took rights away a query shows by now. Where that cannot be found
+// out, holds end when their time does.
+func (h *Hub) lookForHolds(ctx context.Context) {
+	h.mu.Lock()
+	unseen := slices.ContainsFunc(h.registry.guarded, func(ch *channel) bool { return len(ch.guard.unseen) > 0 })
+	h.mu.Unlock()
+	if !unseen {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, visibleTimeout)
+	defer cancel()
+	v, err := h.visible(ctx)
+	if err != nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, ch := range h.registry.guarded {
+		ch.guard.look(&v)
+	}
+}
+
+// settle asks about each subscription whose answer would count, and ends those without one. It tells whether there is
+// anything to come back for.
+func (h *Hub) settle(ctx context.Context, askers *errgroup.Group) (more bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer h.flush()
+	now := time.Now()
+	for s := range h.held {
+		guard := s.group.topic.channel.guard
+		shown := !slices.ContainsFunc(s.hold.after, func(xid uint32) bool { return slices.Contains(guard.unseen, xid) })
+		switch {
+		case now.After(s.hold.until):
+			h.revoke(s, errNoAnswer)
+		case shown && !s.hold.asking:
+			s.hold.asking = true // before the asker may look
+			hold, rounds, viewer, scope := s.hold, s.hold.rounds, s.client.viewer, s.scope()
+			if !askers.TryGo(func() error {
+				h.answered(s, hold, rounds, askGuard(ctx, guard, viewer, scope))
+				return nil
+			}) {
+				s.hold.asking = false
+			}
+		}
+	}
+	return len(h.held) > 0 || slices.ContainsFunc(h.registry.guarded, func(ch *channel) bool { return len(ch.guard.unseen) > 0 })
+}
+
+// askGuard takes a panic for a no.
+func askGuard(ctx context.Context, g *guard, viewer any, s ScopeValue) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errPanicked
+		}
+	}()
+	return g.Authorize(ctx, viewer, s)
+}
+
+// answered ends a hold, unless another transaction has concerned it meanwhile.
+func (h *Hub) answered(s *subscription, asked *hold, rounds int, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer h.flush()
+	defer signal(h.holdWake)
+	asked.asking = false
+	switch {
+	case s.hold != asked || asked.rounds != rounds:
+	case err != nil:
+		h.revoke(s, err)
+	default:
+		for _, frame := range h.letGo(s) {
+			h.push(s.client, frame)
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package fanout
+
+import (
+	"slices"
+
+	"github.com/reactive-gw/reactive-gw/protocol"
+)
+
+// A client of the extended protocol gets one frame for all that a commit does to its subscriptions, and a cursor is about
+// all of them. So while one of its subscriptions is on hold, everything waits for the answer, in order. With a no, what is
+// of that subscription is taken out.
+
+// kept is something that waits: a frame, or what a transaction does to the client.
+type kept struct {
+	about *subscription // of which the frame is; nil where it is of none
+	frame []byte
+	// parts are those of a transaction, of which no frame is made yet; nil for a frame.
+	parts       []*part
+	transaction protocol.Transaction
+	bytes       int
+}
+
+// keep adds to what waits. It returns false where the client has to go.
+func (h *Hub) keep(c *Client, k kept) bool {
+	if !h.roomToKeep(c, k.bytes) {
+		return false
+	}
+	c.kept = append(c.kept, k)
+	c.held += k.bytes
+	return true
+}
+
+// keepTransaction adds the client's parts of the transaction at hand.
+func (h *Hub) keepTransaction(c *Client, t protocol.Transaction) {
+	k := kept{parts: slices.Clone(c.parts), transaction: t}
+	for _, p := range k.parts {
+		for _, event := range p.events {
+			k.bytes += len(event)
+		}
+	}
+	h.keep(c, k)
+}
+
+// forgetKept takes out what is of a subscription that ends.
+func (c *Client) forgetKept(s *subscription) {
+	for i := range c.kept {
+		k := &c.kept[i]
+		if k.about == s {
+			c.held -= k.bytes
+			*k = kept{}
+		}
+		k.parts = slices.DeleteFunc(k.parts, func(p *part) bool { return p.group.topic == s.group.topic })
+	}
+}
+
+// pushKept lets everything go that has waited. A transaction of which nothing is left is not told of, unless a part of it
+// was: then the client has to learn that it is over.
+func (h *Hub) pushKept(c *Client) {
+	all, split := c.kept, false
+	c.kept = nil
+	for _, k := range all {
+		c.held -= k.bytes
+		if k.frame != nil {
+			h.push(c, k.frame)
+			continue
+		}
+		frame := transactionFrame(k.parts, k.transaction)
+		if frame == nil && split && !k.transaction.Partial {
+			frame = protocol.AppendTransaction(nil, k.transaction)
+		}
+		if frame != nil {
+			h.pushChanges(c, frame)
+			split = k.transaction.Partial
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package wal_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/reactive-gw/reactive-gw/internal/pgtest"
+)
+
+// A password that is changed while the gateway runs is read anew from the file that holds it, for every connection.
+func TestP56PasswordIsChangedWhileTheGatewayRuns(t *testing.T) {
+	t.Parallel()
+	postgres := pgtest.Cluster(t, map[string]string{"wal_level": "logical"})
+	owner := postgres.URL("postgres")
+	pgtest.Exec(t, owner, orders, "create role shop login superuser replication password 'first'")
+	hba := query[string](t, newServer(t, owner).Pool, "show hba_file")
+	rules := "host all postgres 127.0.0.1/32 trust\nhost all,replication shop 127.0.0.1/32 scram-sha-256\n"
+	if err := os.WriteFile(hba, []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	passfile := filepath.Join(t.TempDir(), "pass")
+	setPassword := func(password string) {
+		t.Helper()
+		if err := os.WriteFile(passfile, []byte("*:*:*:shop:"+password+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	setPassword("first")
+	pgtest.Exec(t, owner, "select pg_reload_conf()")
+	url := strings.Replace(owner, "postgres@", "shop@", 1) + "&passfile=" + passfile
+	eventually(t, "the password counts", func() bool {
+		conn, err := pgx.Connect(t.Context(), strings.Replace(owner, "postgres@", "shop:wrong@", 1))
+		if err == nil {
+			_ = conn.Close(t.Context())
+		}
+		return err != nil
+	})
+	g := start(t, url)
+	pgtest.Exec(t, owner, "alter role shop password 'second'", "insert into orders values (1, 'bread')")
+	g.expect(t, "insert orders 1,bread") // a stream that runs is not cut
+	setPassword("second")
+	pgtest.Exec(t, owner, "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'shop'", "insert into orders values (2, 'wine')")
+	g.expect(t, "insert orders 1,bread", "insert orders 2,wine")
+}
+
+// A role that may not log in any more keeps the stream that it has. When that is lost, the gateway ends and says why.
+func TestP56RoleThatMayNotLogInAnyMore(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders)
+	role := strings.TrimSuffix(newServer(t, url).Slot, slotSuffix) + "_role"
+	pgtest.Exec(t, url, fmt.Sprintf("create role %s login superuser", role))
+	t.Cleanup(func() { pgtest.Exec(t, url, fmt.Sprintf("drop owned by %[1]s; drop role %[1]s", role)) })
+	g := run(t, strings.Replace(url, "postgres@", role+"@", 1), "auto", 1<<20)
+	g.live(t)
+	walsender := g.walsender(t)
+	pgtest.Exec(t, url, fmt.Sprintf("alter role %s nologin", role), "insert into orders values (1, 'bread')")
+	g.expect(t, "insert orders 1,bread")
+	pgtest.Exec(t, url, fmt.Sprintf("select pg_terminate_backend(pid) from pg_stat_activity where usename = '%s' and pid <> %d", role, walsender),
+		fmt.Sprintf("select pg_terminate_backend(%d)", walsender))
+	<-g.ended
+	if err := g.stop(); err == nil || !strings.Contains(err.Error(), "not permitted to log in") {
+		t.Errorf("the gateway ended with %v", err)
+	}
+}
+
+// The server has no room to decode. The stream ends, the server lives, and all comes when there is room.
+func TestP55DiskOfTheSlotIsFull(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can give a slot a disk of its own")
+	}
+	postgres := pgtest.Cluster(t, map[string]string{"wal_level": "logical", "logical_decoding_work_mem": "64kB"})
+	url := postgres.URL("postgres")
+	pgtest.Exec(t, url, orders)
+	folder := filepath.Join(query[string](t, newServer(t, url).Pool, "show data_directory"), "pg_replslot")
+	if err := mountSmall(t, folder); err != nil {
+		t.Skipf("no disk can be mounted here: %v", err)
+	}
+	g := start(t, url)
+	const rows = 20000
+	pgtest.Exec(t, url, fmt.Sprintf("insert into orders select n, repeat('x', 1000) from generate_series(1, %d) n", rows))
+	eventually(t, "the server says that the disk is full", func() bool {
+		failure := g.source.Stats().Failure
+		return failure != nil && strings.Contains(failure.Error(), "53100")
+	})
+	pgtest.Exec(t, url, "alter system set logical_decoding_work_mem = '1GB'", "select pg_reload_conf()")
+	g.await(t, func(lines []string) bool { return len(lines) == rows })
+	if lines := without(g.recorded(), "insert"); len(lines) > 0 {
+		t.Errorf("clients were told %q", lines)
+	}
+}

@@ -67,7 +67,7 @@ func TestW07FloodOfMessages(t *testing.T) {
 				}
 				c.closed(protocol.CloseLimitExceeded)
 				_ = c.conn.Close()
-				<-written
+				_ = <-written // it may have been cut off
 			})
 		}
 	}

@@ -114,7 +114,7 @@ func TestW22NoTokenIsEverShown(t *testing.T) {
 			c.expectClose(4401, "unauthorized")
 			continue
 		}
-		answers.WriteString(fmt.Sprint(c.await("auth")))
+		fmt.Fprint(&answers, c.await("auth"))
 		c.send(`{"type":"subscribe","channel":"channel-canary","scope":{"col":"id","value":1}}`)
 		c.await("error") // which repeats what it is about, to that client alone
 	}

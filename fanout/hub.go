@@ -124,8 +124,8 @@ func NewHub(o Options) (*Hub, error) {
 	return h, nil
 }
 
-// Run does what takes its time: it reads snapshots, sends batches and asks about subscriptions on hold. It returns when ctx has ended and nothing of it runs
-// any more.
+// Run does what takes its time: it reads snapshots, sends batches and asks about subscriptions on hold. It returns when ctx
+// has ended and nothing of it runs any more.
 func (h *Hub) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { h.sendBatches(ctx) })

@@ -6,6 +6,7 @@ import (
 )
 
 // LookupResolver is a ScopeResolver that has to ask for what it answers, which the hub cannot wait for while it delivers.
+// Prepare may run while Resolve does.
 type LookupResolver interface {
 	ScopeResolver
 	// Prepare hears of each transaction before it is delivered, and is the only method that may wait, for a bounded time.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,12 +70,6 @@ type Hub struct {
 	subscriptions int
 	events        uint64
 	frames        uint64
-}
-
-// shape is the last description of a table and what it means to the channels.
-type shape struct {
-	table    *cdc.Table
-	bindings []*binding
 }
 
 // Options configure a Hub.
@@ -217,67 +210,6 @@ func (h *Hub) routeAll(tx *cdc.Transaction, untrue []stale) (routed unseenTransa
 	return routed, served, matters
 }
 
-// whyUnrouted is why the views of a change's channel begin anew.
-func whyUnrouted(c *cdc.Change) protocol.ResetReason {
-	if c.Op == cdc.Truncate {
-		return protocol.ResetTruncate
-	}
-	return protocol.ResetSchema
-}
-
-// channelsOf lists the channels whose tables a transaction changed.
-func (h *Hub) channelsOf(tx *cdc.Transaction) []*channel {
-	var channels []*channel
-	for _, t := range tx.Tables() {
-		for _, b := range h.bindingsThen(t) {
-			if !slices.Contains(channels, b.channel) {
-				channels = append(channels, b.channel)
-			}
-		}
-	}
-	return channels
-}
-
-// Start implements cdc.Sink.
-func (h *Hub) Start(start cdc.Start) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	defer h.flush()
-	epoch := protocol.NewEpochID(start.Epoch)
-	fresh := !h.started || epoch != h.epoch
-	if fresh || start.From > h.position {
-		if !fresh { // nobody was to be here meanwhile: see sendAway
-			h.resetAll(protocol.ResetRestart)
-		}
-		h.log.begin(start.From)
-		h.noteNeeded()
-		h.position, h.cursorText = start.From, ""
-	}
-	h.epoch, h.started, h.cursorText = epoch, true, ""
-	if fresh {
-		for c := range h.clients {
-			if c.extended {
-				h.push(c, h.welcome())
-			}
-		}
-	}
-	h.distrust()
-}
-
-// distrust begins views anew that may show what a server that crashed has lost: a snapshot shows commits before they are
-// written to disk, the stream does not.
-func (h *Hub) distrust() {
-	h.distrustReadings()
-	for _, ch := range h.registry.byName {
-		for _, s := range ch.active() {
-			if s.seen != nil {
-				h.begin(s)
-				s.again = true
-			}
-		}
-	}
-}
-
 // Passed implements cdc.Sink.
 func (h *Hub) Passed(position cdc.LSN) {
 	h.mu.Lock()
@@ -337,45 +269,6 @@ func (h *Hub) drop(s *subscription) {
 	h.subscriptions--
 }
 
-// Reset implements cdc.Sink. Every view has a gap that nothing can fill: it has to begin anew, and elsewhere where no
-// changes will follow.
-func (h *Hub) Reset(reason cdc.ResetReason) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	defer h.flush()
-	if reason == cdc.ResetStandby {
-		h.sendAway()
-		return
-	}
-	h.log.begin(cdc.NeedsNothing) // until the next Start
-	h.resetAll(protocol.ResetReason(reason))
-}
-
-func (h *Hub) resetAll(reason protocol.ResetReason) {
-	h.unseen.clear()
-	for _, ch := range h.registry.lookups {
-		ch.lookup.Forget()
-	}
-	for _, ch := range h.registry.guarded { // rights may have been taken away in the gap
-		ch.guard.revision++
-		ch.guard.Forget()
-		h.hold(ch, Concern{})
-	}
-	h.distrustReadings()
-	for _, ch := range h.registry.byName {
-		h.beginAnew(ch, reason)
-	}
-}
-
-// sendAway ends the connections of everyone who subscribed to anything.
-func (h *Hub) sendAway() {
-	for c := range h.clients {
-		if len(c.subs) > 0 {
-			h.dismiss(c, protocol.CloseServiceRestart)
-		}
-	}
-}
-
 // dismiss ends a client's connection behind all that is due to it.
 func (h *Hub) dismiss(c *Client, code protocol.Close) {
 	for _, s := range c.subs {
@@ -384,113 +277,10 @@ func (h *Hub) dismiss(c *Client, code protocol.Close) {
 	c.queue.close(code)
 }
 
-// beginAnew replaces the channel's views, which are no longer true, by fresh snapshots. Where there are none, the extended
-// protocol has a frame that says so; the base protocol has none, so the connections end.
-func (h *Hub) beginAnew(ch *channel, reason protocol.ResetReason) {
-	for _, s := range ch.active() {
-		h.beginOneAnew(s, reason)
-	}
-}
-
-// beginAnewOf is beginAnew for one topic.
-func (h *Hub) beginAnewOf(t *topic, reason protocol.ResetReason) {
-	for _, g := range t.groups {
-		for _, s := range slices.Clone(g.subs) {
-			h.beginOneAnew(s, reason)
-		}
-	}
-}
-
-func (h *Hub) beginOneAnew(s *subscription, reason protocol.ResetReason) {
-	ch := s.group.topic.channel
-	if s.group.extended {
-		h.put(s, protocol.AppendReset(nil, ch.Name, []byte(s.group.echo), reason))
-	}
-	switch {
-	case ch.Snapshot != nil:
-		h.begin(s)
-		s.again = true
-	case !s.group.extended:
-		h.release(s.group)
-		s.client.queue.close(protocol.CloseServiceRestart)
-	}
-}
-
-// shut marks a channel whose table is no longer what it was, and ends its subscriptions, also those that still wait for a
-// snapshot. In the base protocol that ends the connections.
-func (h *Hub) shut(tx *cdc.Transaction, ch *channel) {
-	ch.broken, ch.table = true, 0
-	h.parts.void(ch)
-	h.log.cut(tx, protocol.ResetSchema, ch)
-	for _, s := range slices.Concat(ch.active(), h.waitingFor(ch)) {
-		if s.group.extended {
-			h.end(s, protocol.CodeUnknownChannel, "the channel's table was altered")
-			continue
-		}
-		s.client.queue.close(protocol.CloseServiceRestart)
-	}
-}
-
 // end ends a subscription of the extended protocol, and says why.
 func (h *Hub) end(s *subscription, code protocol.Code, why string) {
 	h.drop(s)
 	h.push(s.client, protocol.AppendErrorAbout(nil, code, s.group.topic.channel.Name, []byte(s.group.echo), why))
-}
-
-// bindingsThen returns what an earlier description of a table meant.
-func (h *Hub) bindingsThen(t *cdc.Table) []*binding {
-	if now := h.shapes[t.OID]; now.table == t {
-		return now.bindings
-	}
-	var bindings []*binding
-	for _, ch := range h.registry.byTable[TableName{t.Schema, t.Name}] {
-		if b, ok := ch.bind(t); ok {
-			bindings = append(bindings, b)
-		}
-	}
-	return bindings
-}
-
-// bindings returns what a table means to the channels, after looking whether it is still the table that it was. replaced
-// are the channels whose name now means another table than before: one that was dropped and created again, or swapped.
-// Nothing will ever tell that the old one's rows are gone.
-func (h *Hub) bindings(tx *cdc.Transaction, t *cdc.Table) (bindings []*binding, replaced []*channel) {
-	known, ok := h.shapes[t.OID]
-	if ok && known.table == t {
-		return known.bindings, nil
-	}
-	for _, ch := range h.registry.byTable[TableName{t.Schema, t.Name}] {
-		b, ok := ch.bind(t)
-		if !ok {
-			h.logger.Error("the table was altered so that the channel no longer fits it: mend the configuration and restart",
-				zap.String("channel", ch.Name), zap.Stringer("table", t))
-			h.shut(tx, ch)
-			continue
-		}
-		if ch.table != 0 && ch.table != t.OID {
-			replaced = append(replaced, ch)
-		}
-		ch.broken, ch.table = false, t.OID
-		bindings = append(bindings, b)
-	}
-	if ok && known.table.String() != t.String() {
-		h.renamed(tx, known, t)
-	}
-	h.shapes[t.OID] = shape{table: t, bindings: bindings}
-	return bindings, replaced
-}
-
-// renamed ends the views of a table that has another name now: its channels hear nothing of it any more. A channel that
-// has found another table of its name goes on with that.
-func (h *Hub) renamed(tx *cdc.Transaction, was shape, now *cdc.Table) {
-	for _, b := range was.bindings {
-		if b.channel.table != now.OID {
-			continue
-		}
-		h.logger.Error("the table was renamed: mend the configuration and restart",
-			zap.String("channel", b.channel.Name), zap.Stringer("table", was.table), zap.Stringer("now", now))
-		h.shut(tx, b.channel)
-	}
 }
 
 // Stats is a moment's view of a hub.

@@ -137,7 +137,7 @@ func guardedFeed(t *testing.T, queueBytes int, test func(*testing.T, *guarded), 
 // emptySnapshots shows no rows, and which transactions the club's queries do.
 type emptySnapshots struct{ *club }
 
-func (s emptySnapshots) Snapshot(ctx context.Context, v fanout.View) (*cdc.Snapshot, error) {
+func (s emptySnapshots) Snapshot(ctx context.Context, _ fanout.View) (*cdc.Snapshot, error) {
 	visibility, err := s.visible(ctx)
 	return &cdc.Snapshot{Visibility: visibility, Upto: 1, Table: messages()}, err
 }

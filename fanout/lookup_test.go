@@ -90,7 +90,7 @@ func TestScopesThatAreLookedUp(t *testing.T) {
 // A snapshot from before the change of a list is of no use, though the change is of no row of the channel's table.
 func TestASnapshotFromBeforeAListHasChanged(t *testing.T) {
 	lists := &byList{lists: map[string]string{"today": "42"}}
-	inBubble(t, func(t *testing.T, s *site) {
+	inBubble(t, func(_ *testing.T, s *site) {
 		s.release = make(chan struct{})
 		v := s.view("42")
 		v.expect("subscribed")

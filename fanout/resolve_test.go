@@ -179,7 +179,7 @@ func (byConversation) Resolve(_ *cdc.Table, row cdc.Row) ([]fanout.RowScope, err
 
 // What the stream brought before the snapshot shows it is caught up with, by resolved scopes as by columns.
 func TestCatchingUpByAResolvedScope(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *site) {
+	inBubble(t, func(_ *testing.T, s *site) {
 		insert := s.commit(change{after: message("1", "42", "a")}, change{after: message("2", "7", "b")})
 		s.stream(s.hub)
 		v := s.view("42")
@@ -193,7 +193,7 @@ func TestCatchingUpByAResolvedScope(t *testing.T) {
 
 // A row whose scopes were not asked for while nobody looked, and are not known: only a snapshot that shows it will do.
 func TestCatchingUpWhereScopesAreNotKnown(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *site) {
+	inBubble(t, func(_ *testing.T, s *site) {
 		insert := s.commit(change{after: message("1", "42", "a")}, change{after: message("2", "13", "b")})
 		s.stream(s.hub)
 		v := s.view("42")

@@ -109,9 +109,9 @@ func TestFindings(t *testing.T) {
 		"identity without the scope": {func(_ *wal.Facts, w *wal.Wanted) {
 			table(w).Leaves[0].Identity, table(w).Leaves[0].Columns = 'd', []string{"id"}
 		},
-			"table public.orders", wal.Mendable, "leave out columns that scopes or filterRow look at", full},
+			"table public.orders", wal.Mendable, "leave out columns that scopes, filterRow or authorize look at", full},
 		"identity nothing": {func(_ *wal.Facts, w *wal.Wanted) { table(w).Leaves[0].Identity = 'n' },
-			"table public.orders", wal.Mendable, "leave out columns that scopes or filterRow look at", full},
+			"table public.orders", wal.Mendable, "leave out columns that scopes, filterRow or authorize look at", full},
 		"identity of the key, which is the scope": {func(_ *wal.Facts, w *wal.Wanted) {
 			w.Tables[0].Scopes = []string{"id"}
 			table(w).Leaves[0].Identity, table(w).Leaves[0].Columns = 'd', []string{"id"}

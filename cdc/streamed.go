@@ -120,7 +120,7 @@ type subtransactions struct {
 	streamed bool
 	now      uint32   // the subtransaction to whom changes go, counted from the transaction's own identifier
 	marks    []marked // of the segments
-	marked            // of the buffer
+	part     marked   // the buffer
 	origins  []said
 }
 
@@ -140,21 +140,21 @@ type marked struct {
 // attribute notes whose the change is that will be appended to the buffer.
 func (t *assembly) attribute(buffer []byte) []byte {
 	if len(buffer) == 0 {
-		t.marked = marked{lowest: t.now}
+		t.part = marked{lowest: t.now}
 	}
-	if len(buffer) == 0 || t.now != t.last {
+	if len(buffer) == 0 || t.now != t.part.last {
 		buffer = appendWithin(buffer, t.now)
 	}
-	t.lowest, t.last = min(t.lowest, t.now), t.now
-	t.marked.changes++
+	t.part.lowest, t.part.last = min(t.part.lowest, t.now), t.now
+	t.part.changes++
 	return buffer
 }
 
 // mark keeps what the buffer holds, which becomes a segment.
 func (t *assembly) mark() {
 	if t.streamed {
-		t.marked.tables = len(t.tx.tables)
-		t.marks = append(t.marks, t.marked)
+		t.part.tables = len(t.tx.tables)
+		t.marks = append(t.marks, t.part)
 	}
 }
 
@@ -167,9 +167,9 @@ func (t *assembly) cutOrigins(from uint32) {
 
 // cut takes back the last changes as far as they are of the subtransaction or of later ones.
 func (a *Assembler) cut(t *assembly, from uint32) error {
-	for len(t.buffer) == 0 || t.lowest >= from {
+	for len(t.buffer) == 0 || t.part.lowest >= from {
 		if len(t.buffer) > 0 {
-			t.tx.changes -= t.marked.changes
+			t.tx.changes -= t.part.changes
 			t.buffer = t.buffer[:0]
 		}
 		if len(t.marks) == 0 || t.marks[len(t.marks)-1].last < from {
@@ -180,7 +180,7 @@ func (a *Assembler) cut(t *assembly, from uint32) error {
 			return err
 		}
 	}
-	if t.last >= from {
+	if t.part.last >= from {
 		t.cutBuffer(from)
 	}
 	return nil
@@ -200,7 +200,7 @@ func (a *Assembler) unseal(t *assembly) error {
 		t.tx.bytes -= s.size
 		a.memory -= s.size
 	}
-	t.buffer, t.marked = packed, t.marks[last]
+	t.buffer, t.part = packed, t.marks[last]
 	t.tx.segments, t.marks = t.tx.segments[:last], t.marks[:last]
 	return nil
 }
@@ -208,8 +208,7 @@ func (a *Assembler) unseal(t *assembly) error {
 // cutBuffer is cut where the buffer holds something that stays.
 func (t *assembly) cutBuffer(from uint32) {
 	kept, keptMarks := 0, marked{tables: t.tablesSealed()}
-	var now marked
-	now = keptMarks
+	now := keptMarks
 	for rest := t.buffer; len(rest) > 0; {
 		if rest[0] == packedWithin {
 			var within uint64
@@ -229,8 +228,8 @@ func (t *assembly) cutBuffer(from uint32) {
 			kept, keptMarks = len(t.buffer)-len(rest), now
 		}
 	}
-	t.tx.changes -= t.marked.changes - keptMarks.changes
-	t.buffer, t.marked, t.tx.tables = t.buffer[:kept], keptMarks, t.tx.tables[:keptMarks.tables]
+	t.tx.changes -= t.part.changes - keptMarks.changes
+	t.buffer, t.part, t.tx.tables = t.buffer[:kept], keptMarks, t.tx.tables[:keptMarks.tables]
 }
 
 // tablesSealed is how many of the tables the segments use.

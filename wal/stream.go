@@ -309,8 +309,7 @@ func (s *stream) meanwhile(ctx context.Context, f func(context.Context) error) e
 		case <-timer.C:
 			if err := s.statusIfDue(); err != nil {
 				cancel()
-				<-done
-				return err
+				return errors.Join(err, <-done)
 			}
 			timer.Reset(s.untilLook())
 		}

@@ -22,6 +22,7 @@ type Client struct {
 	held     int  // bytes of the frames that are kept meanwhile
 	touched  bool // has frames of the transaction at hand
 	detached bool
+	lost     bool                       // takes no more
 	parts    []*part                    // of the transaction at hand
 	kept     []kept                     // while a subscription of a client of the extended protocol is on hold
 	split    bool                       // was sent a part of the transaction at hand already

@@ -66,6 +66,8 @@ type Hub struct {
 	held    map[*subscription]struct{} // the subscriptions on hold
 	revoked uint64
 
+	lost []*Client // that take no more, and have not been let go of: see dropLost
+
 	judged        uint64 // changes that a filter was asked about
 	subscriptions int
 	events        uint64
@@ -204,6 +206,7 @@ func (h *Hub) routeAll(tx *cdc.Transaction, untrue []stale) (routed unseenTransa
 			}
 		}
 		served = served || len(bindings) > 0
+		h.dropLost()
 		changes++
 		h.splitIfLarge(changes)
 	}
@@ -225,11 +228,27 @@ func (h *Hub) push(c *Client, frame []byte) bool {
 		return h.keep(c, kept{frame: frame, bytes: len(frame)})
 	}
 	open := c.queue.push(frame)
+	if !open && !c.lost {
+		c.lost = true
+		h.lost = append(h.lost, c)
+	}
 	if open && !c.touched {
 		c.touched = true
 		h.touched = append(h.touched, c)
 	}
 	return open
+}
+
+// dropLost ends the subscriptions of clients that take no more. Between two changes of a transaction it may: what is left of
+// a huge one need not be made for somebody who has to go.
+func (h *Hub) dropLost() {
+	for i, c := range h.lost {
+		for _, s := range c.subs {
+			h.drop(s)
+		}
+		h.lost[i] = nil
+	}
+	h.lost = h.lost[:0]
 }
 
 func (h *Hub) flush() {

@@ -30,7 +30,8 @@ func (h *Hub) Ingest(tx *cdc.Transaction) cdc.IngestPosition {
 	return cdc.IngestPosition{After: h.delivered, Number: h.ingested}
 }
 
-// Gap tells that changes of the channels may have been missed: their views begin anew. It may be called from any goroutine.
+// Gap tells that changes of the channels may have been missed: their views begin anew, and nobody resumes them from before.
+// It may be called from any goroutine.
 func (h *Hub) Gap(channels ...string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -42,6 +43,7 @@ func (h *Hub) Gap(channels ...string) {
 			continue
 		}
 		h.outdate(ch)
+		h.log.cutAt(h.position, protocol.ResetLogExpired, ch)
 		h.beginAnew(ch, protocol.ResetLogExpired)
 	}
 }

@@ -87,11 +87,15 @@ func (l *replayLog) keeps() bool { return l.Window > 0 }
 
 // cut notes that nobody who has not got a transaction can resume the channels.
 func (l *replayLog) cut(tx *cdc.Transaction, reason protocol.ResetReason, channels ...*channel) {
-	if !l.keeps() {
-		return
-	}
 	for _, ch := range channels {
-		l.cuts = append(l.cuts, loggedCut{cut{ch, reason}, tx.Commit})
+		l.cutAt(tx.Commit, reason, ch)
+	}
+}
+
+// cutAt notes that nobody can resume a channel from before the position, nor from there.
+func (l *replayLog) cutAt(position cdc.LSN, reason protocol.ResetReason, ch *channel) {
+	if l.keeps() {
+		l.cuts = append(l.cuts, loggedCut{cut{ch, reason}, position})
 	}
 }
 

@@ -19,24 +19,42 @@ func (c *Client) Held() []Held {
 	return held
 }
 
-// Forbid ends a subscription that the client may not have any more, if it has it.
+// Forbid ends a subscription that the client may not have any more, if it has it, and says so.
 func (c *Client) Forbid(held Held) {
 	h := c.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
-	for t, s := range c.subs {
-		if t.channel.Name != held.Channel || t.index.Column != held.Scope.Column || t.value != held.Scope.Text {
-			continue
-		}
-		if c.extended {
-			h.end(s, protocol.CodeForbidden, "the client may not see this any more")
-			return
-		}
+	s := c.subscription(held)
+	switch {
+	case s == nil:
+	case c.extended:
+		h.end(s, protocol.CodeForbidden, "the client may not see this any more")
+	default:
 		h.drop(s)
 		h.push(c, protocol.AppendError(nil, protocol.CodeForbidden))
-		return
 	}
+}
+
+// Drop ends a subscription, if the client has it, without a word.
+func (c *Client) Drop(held Held) {
+	h := c.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	defer h.flush()
+	if s := c.subscription(held); s != nil {
+		h.drop(s)
+	}
+}
+
+// subscription is nil where the client does not have it.
+func (c *Client) subscription(held Held) *subscription {
+	for t, s := range c.subs {
+		if t.channel.Name == held.Channel && t.index.Column == held.Scope.Column && t.value == held.Scope.Text {
+			return s
+		}
+	}
+	return nil
 }
 
 // Renew makes viewer who the client is. The views of channels whose filter looks at that begin anew.

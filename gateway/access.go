@@ -28,6 +28,7 @@ func (s *session) authorize(ctx context.Context, m protocol.Message) error {
 		return err
 	}
 	if !s.authorized(ctx, m.Channel, value) {
+		s.client.Drop(fanout.Held{Channel: m.Channel, Scope: value}) // who asks again and may not, has no right to the first
 		return &protocol.Error{Code: protocol.CodeForbidden, Detail: "the client may not subscribe to this scope"}
 	}
 	return nil

@@ -59,6 +59,7 @@ type parts struct {
 	source   *wal.Source
 	hub      *fanout.Hub
 	gateway  *gateway.Gateway
+	channels []fanout.Channel // those of the log
 	access   *access
 	pipeline *cdc.Pipeline
 	ingest   *ingest.Ingest
@@ -156,6 +157,7 @@ func (s *server) work(ctx, late context.Context) error {
 	g.Go(func() error { return p.pipeline.Run(streaming) })
 	g.Go(func() error { p.hub.Run(streaming); return nil })
 	g.Go(func() error { s.watchSlot(streaming, p); return nil })
+	g.Go(func() error { s.watchLayouts(streaming, p.hub, p.channels); return nil })
 	if p.listener != nil {
 		g.Go(func() error { p.listener.Run(streaming); return nil })
 	}
@@ -246,7 +248,7 @@ func (s *server) tryPrepare(ctx context.Context) (p *parts, err error) {
 			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
 		}
 	}
-	p = &parts{access: access}
+	p = &parts{access: access, channels: tables.channels}
 	unknown := wal.UnknownPressure()
 	p.pressure.Store(&unknown)
 	p.hub, err = fanout.NewHub(fanout.Options{

@@ -63,7 +63,7 @@ func commands(stdout, stderr io.Writer) *cli.App {
 		Action: configured(func(ctx context.Context, cfg *config.Config) error {
 			log := newLogger(stderr, cfg.LogLevel)
 			defer flush(log)
-			return (&server{cfg: cfg, log: log}).serve(ctx)
+			return (&server{Service: &Service{cfg: cfg, log: log}}).serve(ctx)
 		}),
 		Commands: []*cli.Command{
 			demoCommand(stdout, stderr),

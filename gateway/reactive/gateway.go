@@ -126,6 +126,11 @@ func (g *Gateway) Stop(ctx context.Context) error {
 	case <-g.done:
 		return nil
 	case <-ctx.Done():
+		select {
+		case <-g.done: // before it, for all that is known
+			return nil
+		default:
+		}
 		g.cut()
 		<-g.done
 		return fmt.Errorf("stop the gateway: %w", ctx.Err())

@@ -115,6 +115,9 @@ func TestAGoFunctionAuthorizes(t *testing.T) {
 				return errors.New("canary: not what was asked for")
 			case s.Scope.Value == int64(3):
 				panic("canary")
+			case s.Scope.Value == int64(4): // it waits for somebody who does not answer
+				<-ctx.Done()
+				return ctx.Err()
 			case s.Scope.Value != int64(1) || p.Subject() != "ada":
 				return errors.New("canary: no member")
 			}
@@ -123,7 +126,7 @@ func TestAGoFunctionAuthorizes(t *testing.T) {
 	}})
 	ada := a.as(t, "ada")
 	ada.subscribe("message", "conversation_id", "1")
-	for _, value := range []string{"2", "3"} {
+	for _, value := range []string{"2", "3", "4"} {
 		ada.send(`{"type":"subscribe","channel":"message","scope":{"col":"conversation_id","value":` + value + `}}`)
 		ada.expect(`{"type":"error","code":"forbidden"}`)
 	}

@@ -256,7 +256,9 @@ func TestWhatEndsTheGatewayCanBeRead(t *testing.T) {
 }
 
 func TestAHookNeedsATokenThatIsNotGuessed(t *testing.T) {
-	gw := start(t, newOrders(t))
+	o := newOrders(t)
+	o.Config += "reactive: [{table: orders}, {table: basket, source: hook, scopes: [shop]}]\n"
+	gw := start(t, o)
 	for _, token := range []string{"", "fifteen letters"} {
 		if _, err := gw.Hook(token); err == nil {
 			t.Errorf("%q is taken", token)
@@ -266,10 +268,18 @@ func TestAHookNeedsATokenThatIsNotGuessed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer := httptest.NewRecorder()
-	hook.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/ingest", nil))
-	if answer.Code != http.StatusUnauthorized {
-		t.Errorf("without the token the answer is %d", answer.Code)
+	for authorization, want := range map[string]int{
+		"": http.StatusUnauthorized, "Bearer ": http.StatusUnauthorized, "Bearer sixteen letters.": http.StatusAccepted,
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/ingest", strings.NewReader(
+			`{"type":"afterInsert","schemaName":"public","tableName":"basket","primaryKey":{"id":1},"row":{"id":1,"shop":"Oslo"}}`))
+		r.Header.Set("Authorization", authorization)
+		r.Header.Set("Content-Type", "application/json")
+		answer := httptest.NewRecorder()
+		hook.ServeHTTP(answer, r)
+		if answer.Code != want {
+			t.Errorf("with %q the answer is %d %s, want %d", authorization, answer.Code, answer.Body, want)
+		}
 	}
 	health := httptest.NewRecorder()
 	gw.Admin().ServeHTTP(health, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))

@@ -26,8 +26,8 @@ type Options struct {
 	// Authenticate says who sent a request to connect; nil leaves that to Config. A client for which it returns an error, or
 	// nobody, is closed with 4401, and so is everyone when their Principal expires. The error's text is not logged.
 	//
-	// It is called by many goroutines at once, those of your server's requests, and may take its time: until then the client
-	// waits. A panic is a no.
+	// It is called by many goroutines at once, those of your server's requests, and may wait: so does the client, and so does
+	// Stop. The request's context ends after 5 seconds, or when the client is gone. A panic is a no.
 	Authenticate func(r *http.Request) (*auth.Principal, error)
 
 	// ParseNotify makes events of the payload of a notification, for the channels with source: notify; nil is ingest.Parse,
@@ -46,9 +46,9 @@ type Channel struct {
 	// Authorize returns nil where the client may subscribe to the scope; the function nil lets everybody who got in. Any error
 	// is a no, and the client is told "forbidden". The error's text is not logged.
 	//
-	// It is called by many goroutines at once, one for each client, and may take its time: only this client waits. ctx ends
-	// with the client's connection. It is asked when a client subscribes, and not again: for rights that end while a client is
-	// connected use authorize in Config, with member. A panic is a no.
+	// It is called by many goroutines at once, one for each client, and may wait: so does the client, and so does Stop. ctx ends
+	// after 5 seconds. It is asked when a client subscribes, or renews its token, and not in between: for rights that end while
+	// a client is connected use authorize in Config, with member. A panic is a no.
 	Authorize func(ctx context.Context, p *auth.Principal, s auth.Subscription) error
 
 	// FilterRow tells whether a client sees a row; the function nil shows all. It is asked for the row as it was and as it is,

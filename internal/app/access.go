@@ -41,11 +41,11 @@ func newAccess(ctx context.Context, cfg *config.Config, functions Functions, poo
 		return nil, err
 	}
 	if functions.Authenticate != nil {
-		a.authenticator = auth.AuthenticatorFunc(functions.Authenticate)
+		a.authenticator = functions.authenticator()
 	}
 	for channel, f := range functions.Channels {
 		if f.Authorize != nil {
-			a.authorizers[channel] = auth.AuthorizerFunc(f.Authorize)
+			a.authorizers[channel] = f.authorizer()
 		}
 	}
 	return a, nil

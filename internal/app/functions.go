@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/reactive-gw/reactive-gw/auth"
 	"github.com/reactive-gw/reactive-gw/cdc"
@@ -61,7 +62,11 @@ func (f Functions) check(cfg *config.Config) (problems []config.Problem) {
 	for _, name := range slices.Sorted(maps.Keys(f.Channels)) {
 		at := slices.Index(channels, name)
 		if at < 0 {
-			fail(fmt.Sprintf("Options.Channels[%q]", name), "there is no such channel under reactive", insteadOf(name, channels))
+			fix := "write an entry for its table there"
+			if len(channels) > 0 {
+				fix = insteadOf(name, channels)
+			}
+			fail(fmt.Sprintf("Options.Channels[%q]", name), "there is no such channel under reactive", fix)
 			continue
 		}
 		f.Channels[name].check(&cfg.Reactive[at], func(field, problem, fix string) { fail(functionPath(name, field), problem, fix) })
@@ -88,6 +93,25 @@ func (f ChannelFunctions) check(entry *config.Reactive, fail func(field, problem
 	if f.ResolveScopes != nil && entry.Scopes == nil {
 		fail("ResolveScopes", "it has no scopes to come to", "name them in the channel's scopes")
 	}
+}
+
+// functionTimeout is how long Authenticate and Authorize may take: a connection that waits for them cannot be ended.
+const functionTimeout = 5 * time.Second
+
+func (f Functions) authenticator() auth.Authenticator {
+	return auth.AuthenticatorFunc(func(r *http.Request) (*auth.Principal, error) {
+		ctx, cancel := context.WithTimeout(r.Context(), functionTimeout)
+		defer cancel()
+		return f.Authenticate(r.WithContext(ctx))
+	})
+}
+
+func (f ChannelFunctions) authorizer() auth.Authorizer {
+	return auth.AuthorizerFunc(func(ctx context.Context, p *auth.Principal, s auth.Subscription) error {
+		ctx, cancel := context.WithTimeout(ctx, functionTimeout)
+		defer cancel()
+		return f.Authorize(ctx, p, s)
+	})
 }
 
 // errNoEvents is for a payload whose parser panicked.

@@ -1,6 +1,9 @@
 package auth
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Denied is the error with which everything here refuses. Neither its text nor its reason holds anything of a token, a
 // claim or a row, so both may be logged.
@@ -51,4 +54,12 @@ func deny(reason Reason) *Denied { return &Denied{Reason: reason} }
 
 func denyf(reason Reason, format string, args ...any) *Denied {
 	return &Denied{Reason: reason, detail: fmt.Sprintf(format, args...)}
+}
+
+// denied makes a *Denied of an error of somebody else's.
+func denied(err error) *Denied {
+	if d := (*Denied)(nil); errors.As(err, &d) {
+		return d
+	}
+	return deny(Forbidden)
 }

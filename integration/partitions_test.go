@@ -65,3 +65,50 @@ reactive:
 		c.until("the set is empty", func() bool { return len(v.rows) == 0 })
 	}
 }
+
+// What the stream does not tell of is noticed all the same, and the views begin anew.
+func TestP40PartitionsThatComeAndGoInSilence(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t,
+		`create table reading (id int, sensor_id int, at date, primary key (id, at)) partition by range (at)`,
+		`create table reading_2025 partition of reading for values from ('2025-01-01') to ('2026-01-01')`,
+		`create table archive (id int, sensor_id int, at date, primary key (id, at))`,
+		`insert into reading values (1, 3, '2025-01-01')`, `insert into archive values (2, 3, '2024-01-01')`)
+	c := connect(t, serve(t, database, `
+reactive:
+  - table: reading
+    scopes: [sensor_id]
+    snapshot: {limit: 10}
+`))
+	v := c.ask("reading", "sensor_id", "3")
+	v.keys = []string{"id", "at"}
+	c.until("the snapshot has come", func() bool { return len(v.rows) == 1 })
+	for _, step := range []struct {
+		sql  string
+		rows int
+	}{
+		{`alter table reading attach partition archive for values from ('2024-01-01') to ('2025-01-01')`, 2},
+		{`truncate archive`, 1},
+		{`alter table reading detach partition reading_2025`, 0},
+	} {
+		pgtest.Exec(t, database, step.sql)
+		c.until("the view begins anew after "+step.sql, func() bool { return len(v.rows) == step.rows })
+		v.equals(t, database, `select * from reading`)
+	}
+}
+
+func TestP35ALabelThatIsRenamedMakesViewsBeginAnew(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t, `create type mood as enum ('ok', 'sad')`, `create table diary (id int primary key, owner int, mood mood)`,
+		`insert into diary values (1, 7, 'ok')`)
+	c := connect(t, serve(t, database, `
+reactive:
+  - table: diary
+    scopes: [owner]
+    snapshot: {limit: 10}
+`))
+	v := c.subscribeWithSnapshot("diary", "owner", "7")
+	pgtest.Exec(t, database, `alter type mood add value 'great'`, `alter type mood rename value 'ok' to 'fine'`)
+	c.until("the view begins anew", func() bool { return v.snapshots == 2 })
+	v.equals(t, database, `select * from diary`)
+}

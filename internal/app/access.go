@@ -24,7 +24,7 @@ type access struct {
 }
 
 // newAccess makes what the configuration wants. What cannot be made is a *config.Error with the place in the file.
-func newAccess(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, log *zap.Logger) (*access, error) {
+func newAccess(ctx context.Context, cfg *config.Config, functions Functions, pool *pgxpool.Pool, log *zap.Logger) (*access, error) {
 	a := &access{start: func(context.Context) error { return nil }}
 	var problems []config.Problem
 	if cfg.Authenticate != nil {
@@ -39,6 +39,14 @@ func newAccess(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, log 
 	if err != nil {
 		a.close()
 		return nil, err
+	}
+	if functions.Authenticate != nil {
+		a.authenticator = functions.authenticator()
+	}
+	for channel, f := range functions.Channels {
+		if f.Authorize != nil {
+			a.authorizers[channel] = f.authorizer()
+		}
 	}
 	return a, nil
 }

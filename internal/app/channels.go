@@ -56,12 +56,12 @@ func (s *served) allChannels() []fanout.Channel {
 
 // resolve looks the configured tables and columns up in the catalog. What is not there is a *config.Error with the place
 // in the file. The pool is for asking what queries mean.
-func resolve(ctx context.Context, cfg *config.Config, facts *wal.Facts, pool *pgxpool.Pool, log *zap.Logger) (*served, error) {
+func resolve(ctx context.Context, cfg *config.Config, functions Functions, facts *wal.Facts, pool *pgxpool.Pool, log *zap.Logger) (*served, error) {
 	types := values.NewCatalog(values.Options{BigintAsString: cfg.BigintAs == config.BigintAsString})
 	if cfg.Reactive == nil {
 		return everyTable(facts, types, log), nil
 	}
-	r := &resolver{ctx: ctx, cfg: cfg, facts: facts, pool: pool, served: &served{types: types, matches: snapshotMatches{}}}
+	r := &resolver{ctx: ctx, cfg: cfg, functions: functions, facts: facts, pool: pool, served: &served{types: types, matches: snapshotMatches{}}}
 	for i := range cfg.Reactive {
 		r.entry(i)
 	}
@@ -167,13 +167,14 @@ func scopeType(c *wal.ColumnInfo) (fanout.ScopeType, bool) {
 
 // resolver gathers every problem of the section before it gives up.
 type resolver struct {
-	ctx      context.Context // of resolve
-	cfg      *config.Config
-	facts    *wal.Facts
-	pool     *pgxpool.Pool
-	err      error // of the connection
-	served   *served
-	problems []config.Problem
+	ctx       context.Context // of resolve
+	cfg       *config.Config
+	functions Functions
+	facts     *wal.Facts
+	pool      *pgxpool.Pool
+	err       error // of the connection
+	served    *served
+	problems  []config.Problem
 }
 
 func (r *resolver) problem(path, fix, format string, args ...any) {
@@ -249,6 +250,10 @@ func typesOf(t *wal.TableInfo) columnTypes {
 
 // filter is nil where every client sees every row. columns are those that there are.
 func (r *resolver) filter(entry config.Reactive, typeOf columnTypes, columns []string, path string) (fanout.RowFilter, []fanout.InputColumn) {
+	if f := r.functions.Channels[entry.Channel]; f.FilterRow != nil {
+		place := functionPath(entry.Channel, "FilterColumns")
+		return filterFunction{f, r.served.types}, r.inputs(f.FilterColumns, entry.Table, typeOf, columns, place)
+	}
 	if entry.FilterRow == "" {
 		return nil, nil
 	}

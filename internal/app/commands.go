@@ -63,7 +63,7 @@ func commands(stdout, stderr io.Writer) *cli.App {
 		Action: configured(func(ctx context.Context, cfg *config.Config) error {
 			log := newLogger(stderr, cfg.LogLevel)
 			defer flush(log)
-			return (&server{cfg: cfg, log: log}).serve(ctx)
+			return (&server{Service: &Service{cfg: cfg, log: log}}).serve(ctx)
 		}),
 		Commands: []*cli.Command{
 			demoCommand(stdout, stderr),
@@ -151,11 +151,22 @@ func usage(format string, args ...any) error {
 	return cli.Exit(fmt.Sprintf(format, args...), exitUsage)
 }
 
-// Version is the module's version, and the commit where the build knows it.
+// modulePath is what this module is called where another program has it in it.
+const modulePath = "github.com/reactive-gw/reactive-gw"
+
+// Version is the module's version, and the commit where the build knows it. In another program it is the version that it
+// has required.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
+	}
+	if info.Main.Path != modulePath {
+		for _, dependency := range info.Deps {
+			if dependency.Path == modulePath {
+				return dependency.Version
+			}
+		}
 	}
 	version := info.Main.Version
 	if version == "" {

@@ -76,7 +76,7 @@ func runDemo(c *cli.Context, stdout, stderr io.Writer) (err error) {
 	}
 	defer pool.Close()
 	cfg.DatabaseURL = config.Secret(url)
-	s := &server{cfg: cfg, log: log, handler: demo.Handler(pool, log.Named("demo"))}
+	s := &server{Service: &Service{cfg: cfg, log: log}, handler: demo.Handler(pool, log.Named("demo"))}
 	s.onListening = func() {
 		fmt.Fprintf(stdout, "\n  Open       http://%s/\n  Database   %s\n  Stop       Ctrl-C\n\n", hostPort(s.public.Addr()), url)
 	}

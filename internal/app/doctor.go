@@ -31,7 +31,7 @@ func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	tables, err := resolve(ctx, cfg, facts, pool, zap.NewNop())
+	tables, err := resolve(ctx, cfg, Functions{}, facts, pool, zap.NewNop())
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ const layoutEvery = 3 * time.Second
 
 // watchLayouts has the views of a table begin anew when its layout has changed. It returns when ctx has ended. A server that
 // does not answer is asked again: before and after may then lie further apart, and the difference is seen all the same.
-func (s *server) watchLayouts(ctx context.Context, hub *fanout.Hub, channels []fanout.Channel) {
+func (s *Service) watchLayouts(ctx context.Context, hub *fanout.Hub, channels []fanout.Channel) {
 	byTable := map[wal.TableName][]string{}
 	var tables []wal.TableName
 	for _, ch := range channels {

@@ -15,7 +15,7 @@ const slotEvery = 2 * time.Second
 
 // watchSlot keeps the figures of the log that the slot holds back. When that is more than half of what it may be, the log
 // that is kept for clients which come back is let go: better that they start over than everybody.
-func (s *server) watchSlot(ctx context.Context, p *parts) {
+func (s *Service) watchSlot(ctx context.Context, p *parts) {
 	ticker := time.NewTicker(slotEvery)
 	defer ticker.Stop()
 	var governor wal.Governor
@@ -38,7 +38,7 @@ func (s *server) watchSlot(ctx context.Context, p *parts) {
 	}
 }
 
-func (s *server) pressureTurned(p *wal.Pressure) {
+func (s *Service) pressureTurned(p *wal.Pressure) {
 	figures := []zap.Field{zap.Int64("retainedBytes", p.Retained), zap.Int64("limitBytes", p.Limit), zap.Float64("growthBytesPerSecond", p.Growth)}
 	if !p.High {
 		s.log.Info("the slot holds back little log again", figures...)

@@ -24,11 +24,12 @@ type scopeSources struct {
 	broken bool
 }
 
-// scopeSource is one element of resolveScopes: an expression or a query.
+// scopeSource is one element of resolveScopes, an expression or a query, or a Go function for all of it.
 type scopeSource struct {
 	place      string // in the file
 	scopes     []string
 	expression *auth.ScopeResolver
+	function   *ChannelFunctions
 	query      *auth.ScopeQuery
 	lookup     *lookup
 	// column is what it comes to where that is a column of the table or of the query, else nil.
@@ -37,10 +38,16 @@ type scopeSource struct {
 
 // scopeSources is nil where every scope is a column.
 func (r *resolver) scopeSources(entry config.Reactive, t *wal.TableInfo, typeOf columnTypes, path string) *scopeSources {
-	if entry.ResolveScopes == nil {
+	f := r.functions.Channels[entry.Channel]
+	if entry.ResolveScopes == nil && f.ResolveScopes == nil {
 		return nil
 	}
 	s := &scopeSources{ctx: context.WithoutCancel(r.ctx), table: t.TableName, image: rowImage{types: r.served.types}}
+	if f.ResolveScopes != nil {
+		place := functionPath(entry.Channel, "ResolveColumns")
+		s.columns = r.inputs(f.ResolveColumns, entry.Table, typeOf, columnNames(t), place)
+		s.sources = []scopeSource{{place: functionPath(entry.Channel, "ResolveScopes"), scopes: entry.Scopes, function: &f}}
+	}
 	for i, given := range entry.ResolveScopes {
 		place := fmt.Sprintf("%s.resolveScopes[%d]", path, i)
 		var source *scopeSource
@@ -205,6 +212,9 @@ func (r *resolver) snapshotBy(entry config.Reactive, sources *scopeSources, scop
 		found := snapshotMatch{alias: sources.alias()}
 		for _, source := range sources.of(scope.Column) {
 			switch kind, ok := source.kind(); {
+			case source.function != nil:
+				r.problem(source.place, "delete snapshot", "no snapshot can be read by scope %s, for no query knows which rows a function puts there", scope.Column)
+				return
 			case !ok || kind != scope.Type:
 				r.problem(source.place, fmt.Sprintf("write {'col': '%s', 'value': row.COLUMN}, or {col: %[1]s, sql: \"select ... $row.COLUMN\"}, "+
 					"of the scope's type, or delete snapshot", scope.Column),
@@ -252,16 +262,27 @@ func (s *scopeSources) Resolve(t *cdc.Table, row cdc.Row) ([]fanout.RowScope, er
 			found = append(found, scopes...)
 			continue
 		}
-		scopes, err := source.expression.Resolve(&s.image)
+		scopes, err := source.resolve(&s.image)
 		if err != nil {
 			return nil, err
 		}
 		for _, scope := range scopes {
-			text, _ := scope.Text() // of a resolver's scope there always is one
+			text, ok := scope.Text() // of an expression's scope there always is one
+			if !ok {
+				return nil, fmt.Errorf("the value of scope %s is a %T: return an int64, a bool or a string", scope.Column, scope.Value)
+			}
 			found = append(found, fanout.RowScope{Column: scope.Column, Value: text})
 		}
 	}
 	return found, nil
+}
+
+// resolve asks what is no query.
+func (s *scopeSource) resolve(row *rowImage) ([]auth.Scope, error) {
+	if s.function != nil {
+		return s.function.resolve(row)
+	}
+	return s.expression.Resolve(row)
 }
 
 // lookingUp is a fanout.LookupResolver.

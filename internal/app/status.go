@@ -42,8 +42,8 @@ type lastReset struct {
 	Do     string    `json:"do"`
 }
 
-func (s *server) status() any {
-	_, why := s.ready()
+func (s *Service) status() any {
+	_, why := s.Ready()
 	p := s.running.Load()
 	now := circumstances{slot: s.cfg.Slot, running: p != nil, draining: s.draining.Load(), pressure: wal.UnknownPressure()}
 	v := status{Version: Version(), State: why, Slot: s.cfg.Slot, Publication: s.cfg.Publication, RetainedBytes: -1, LimitBytes: -1, SecondsLeft: -1}

@@ -24,6 +24,8 @@ func rules() archtest.Rules {
 			"wal":        {"cdc", "wal/values"},
 			"fanout":     {"cdc", "protocol"},
 			"gateway":    {"auth", "cdc", "fanout", "protocol"},
+			// What is on the outside for Go programs: a face of internal/app.
+			"gateway/reactive": {"auth", "cdc", "cdc/ingest", "internal/app"},
 
 			"internal/archtest": {},
 			"internal/cluster":  {},

@@ -54,6 +54,18 @@ func LoadWith(c *cli.Context, name string, content []byte, database Secret) (*Co
 	})
 }
 
+// Parse is Load for a program that has the gateway in it: content stands in for the file, name for the file's path in errors,
+// and database, which errors call databaseName, is the connection string. There are no flags, and of the environment only
+// what content names as ${NAME}.
+func Parse(name string, content []byte, databaseName string, database Secret) (*Config, error) {
+	return resolve(parse(name, content, os.LookupEnv), func(s setting) (string, []string) {
+		if s.secret {
+			return databaseName, []string{database.Reveal()}
+		}
+		return "", nil
+	})
+}
+
 // open reads the file that was named, or the default one.
 func open(c *cli.Context) (*document, error) {
 	file, named := os.LookupEnv("REACTIVE_CONFIG")

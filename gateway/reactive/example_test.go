@@ -76,7 +76,7 @@ reactive:
 	})
 	server := httptest.NewServer(mux)
 	defer server.Close()
-	defer gw.Stop(ctx) // before the server, which does not wait for WebSockets
+	defer func() { _ = gw.Stop(ctx) }() // before the server, which does not wait for WebSockets
 
 	// A browser would send the cookie by itself.
 	client, _, err := websocket.Dial(ctx, strings.Replace(server.URL, "http", "ws", 1)+"/ws",

@@ -174,12 +174,16 @@ func TestW09CursorsOfEveryKind(t *testing.T) {
 			cursor("1", 0, 0):                   "log_expired",
 			strconv.Quote(good):                 "restart",
 		} {
-			reads := s.reads
+			reads, release := s.reads, make(chan struct{})
+			s.mu.Lock()
+			s.release = release // no snapshot is read faster than the client asks
+			s.mu.Unlock()
 			for range 50 { // again and again, without waiting
 				if err := client.SubscribeSince("message", conversation("7"), since); err != nil {
 					t.Fatal(err)
 				}
 			}
+			close(release)
 			time.Sleep(time.Second)
 			var got []string
 			for _, frame := range queued(client) {

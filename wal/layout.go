@@ -11,14 +11,30 @@ import (
 // publish_via_partition_root, and ALTER TYPE ... RENAME VALUE change what SELECT returns, and send nothing (PostgreSQL
 // manual, "Logical Replication", "Restrictions").
 type Layout struct {
-	partitions string
-	labels     map[uint32]string // by the OID of the label
+	partitions map[uint32]partitionFile // by the OID of the partition
+	labels     map[uint32]string        // by the OID of the label
 }
 
-// Differs says what is different now, empty where nothing is. A label that was added is no difference: no row has it yet.
+// partitionFile is where a partition's rows are, and how many bytes there are of them, rounded up to pages.
+type partitionFile struct{ node, size int64 }
+
+// Differs says what is different now, empty where nothing is. A label that was added is no difference, for no row has it yet,
+// nor is a partition that was added or dropped empty, nor one that was written into another file as a whole, as VACUUM FULL
+// does, unless that is smaller: then it may have been emptied.
 func (l Layout) Differs(now Layout) string {
-	if l.partitions != now.partitions {
-		return "a partition was attached, detached or emptied"
+	for oid, was := range l.partitions {
+		is, there := now.partitions[oid]
+		switch {
+		case !there && was.size > 0:
+			return "a partition with rows was detached or dropped"
+		case there && is.node != was.node && is.size < was.size:
+			return "a partition was emptied, or written anew"
+		}
+	}
+	for oid, is := range now.partitions {
+		if _, was := l.partitions[oid]; !was && is.size > 0 {
+			return "a partition with rows was attached"
+		}
 	}
 	for oid, label := range l.labels {
 		if renamed, ok := now.labels[oid]; ok && renamed != label {
@@ -29,13 +45,17 @@ func (l Layout) Differs(now Layout) string {
 }
 
 const partitionsNow = `
-select n.nspname, c.relname, string_agg(p.relid::oid::text || ':' || coalesce(pg_catalog.pg_relation_filenode(p.relid), 0), ',' order by p.relid::oid)
-from unnest($1::text[], $2::text[]) wanted(schema, name)
-join pg_catalog.pg_namespace n on n.nspname = wanted.schema
-join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name and c.relkind = 'p'
-cross join lateral pg_catalog.pg_partition_tree(c.oid) p
-where p.isleaf
-group by 1, 2`
+with recursive tree(schema, name, oid) as (
+    select n.nspname, c.relname, c.oid
+    from unnest($1::text[], $2::text[]) wanted(schema, name)
+    join pg_catalog.pg_namespace n on n.nspname = wanted.schema
+    join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name and c.relkind = 'p'
+    union all
+    select t.schema, t.name, i.inhrelid from tree t join pg_catalog.pg_inherits i on i.inhparent = t.oid
+)
+select t.schema, t.name, t.oid, coalesce(pg_catalog.pg_relation_filenode(t.oid), 0)::bigint,
+       coalesce(pg_catalog.pg_relation_size(t.oid), 0)
+from tree t join pg_catalog.pg_class c on c.oid = t.oid and c.relkind <> 'p'`
 
 const labelsNow = `
 select distinct n.nspname, c.relname, e.oid, e.enumlabel::text
@@ -52,13 +72,14 @@ func (s *Server) Layouts(ctx context.Context, tables []TableName) (map[TableName
 	layouts := map[TableName]Layout{}
 	for _, t := range tables {
 		schemas, names = append(schemas, t.Schema), append(names, t.Name)
-		layouts[t] = Layout{labels: map[uint32]string{}}
+		layouts[t] = Layout{partitions: map[uint32]partitionFile{}, labels: map[uint32]string{}}
 	}
 	err := each(ctx, s.Pool, "read partitions", partitionsNow, []any{schemas, names}, func(rows pgx.Rows) error {
 		var t TableName
-		var partitions string
-		err := rows.Scan(&t.Schema, &t.Name, &partitions)
-		layouts[t] = Layout{partitions: partitions, labels: layouts[t].labels}
+		var oid uint32
+		var file partitionFile
+		err := rows.Scan(&t.Schema, &t.Name, &oid, &file.node, &file.size)
+		layouts[t].partitions[oid] = file
 		return err
 	})
 	if err != nil {

@@ -163,6 +163,10 @@ func (s *Server) mend(ctx context.Context, f Finding) error {
 			s.Log.Warn("setup waits for other transactions to end", zap.String("check", f.Check), zap.String("sql", f.Fix))
 		case hasCode(err, pgerrcode.DuplicateObject):
 			return nil // another gateway was faster
+		case isSlot && hasCode(err, pgerrcode.UndefinedObject):
+			// Dropped by the try before, which then had to wait: the next inspection finds no slot, and makes it.
+			s.remade.set(Reset{Reason: cdc.ResetSlotLost, Detail: "the slot had to be made anew: it " + f.Detail})
+			return interruption{err}
 		case Temporary(err):
 			return err
 		default:

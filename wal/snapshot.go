@@ -109,7 +109,18 @@ const filterFrom15 = `coalesce((select p.rowfilter from pg_catalog.pg_publicatio
 func (s *Snapshotter) Snapshot(ctx context.Context, q SnapshotQuery) (*cdc.Snapshot, error) {
 	snapshot := &cdc.Snapshot{}
 	err := s.Pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+		// Asked outside the transaction, whose first query takes its snapshot.
+		may, err := mayLock(ctx, c, q.Table)
+		if err != nil {
+			return err
+		}
 		return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+			if may {
+				// With the tables that inherit from it: a partitioned table's rows are in its partitions.
+				if _, err := tx.Exec(ctx, fmt.Sprintf(lockTable, q.Table.Quoted())); err != nil {
+					return err
+				}
+			}
 			return s.read(ctx, tx, q, snapshot)
 		})
 	})
@@ -128,11 +139,16 @@ func (s *Snapshotter) Visibility(ctx context.Context) (cdc.Visibility, error) {
 	return cdc.ParseVisibility(text)
 }
 
+// mayLock is false for a role that may read some columns of the table only. Its snapshots are read without the lock.
+func mayLock(ctx context.Context, c *pgxpool.Conn, t TableName) (may bool, err error) {
+	err = c.QueryRow(ctx, `
+		select coalesce(bool_or(pg_catalog.has_table_privilege(c.oid, 'SELECT')), true)
+		from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+		where n.nspname = $1 and c.relname = $2`, t.Schema, t.Name).Scan(&may)
+	return may, err
+}
+
 func (s *Snapshotter) read(ctx context.Context, tx pgx.Tx, q SnapshotQuery, snapshot *cdc.Snapshot) error {
-	// With the tables that inherit from it: a partitioned table's rows are in its partitions.
-	if _, err := tx.Exec(ctx, fmt.Sprintf(lockTable, q.Table.Quoted())); err != nil {
-		return err
-	}
 	var visibility, upto string
 	if err := tx.QueryRow(ctx, snapshotMoment).Scan(&visibility, &upto); err != nil {
 		return err

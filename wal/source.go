@@ -156,13 +156,17 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 		},
 	}
 	s.relations.forget()
-	if err := st.start(ctx, s.server.Slot, s.server.Publication); err != nil {
+	err = st.start(ctx, s.server.Slot, s.server.Publication)
+	if !hasCode(err, pgerrcode.ObjectInUse) {
+		s.walsender = conn.PID() // it may hold the slot, whatever comes next
+	}
+	if err != nil {
 		return err
 	}
 	if err := s.resume(ctx, st, &identity); err != nil {
 		return err
 	}
-	s.walsender, s.yielded = conn.PID(), false
+	s.yielded = false
 	s.stats.connects.Add(1)
 	s.stats.set(CatchingUp)
 	s.log.Info("streaming", zap.String("slot", s.server.Slot), zap.String("epoch", s.tracker.Noted().Epoch), zap.Stringer("acknowledged", s.tracker.Ack()))
@@ -262,7 +266,8 @@ func (s *Source) publicationGap(ctx context.Context, st *stream, version int, ca
 // notice hears the server's notices. From version 18 on a missing publication is no error but a warning, and the
 // changes are left out.
 func (s *Source) notice(n *pgconn.Notice) {
-	if n.Code == pgerrcode.ObjectNotInPrerequisiteState {
+	// By the routine as well: the same code says that a standby is away which a failover slot waits for.
+	if n.Code == pgerrcode.ObjectNotInPrerequisiteState && n.Routine == "LoadPublications" {
 		s.unpublished.Store(true)
 	}
 	s.log.Warn("server: "+n.Message, zap.String("code", n.Code))

@@ -66,7 +66,7 @@ func (a *access) guards(ctx context.Context, pool *pgxpool.Pool, facts *wal.Fact
 				findings = append(findings, wal.Finding{
 					Check: "authorize of channel " + ch.Name, Level: wal.Warn,
 					Detail: fmt.Sprintf("it reads %s, whose changes are not all published: a client that loses a right there keeps its subscriptions until it reconnects", name),
-					Fix:    fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s;", wal.Quote(publication), name.Quoted()),
+					Fix:    publishFix(publication, name, facts),
 				})
 				continue
 			}
@@ -87,6 +87,26 @@ func (a *access) guards(ctx context.Context, pool *pgxpool.Pool, facts *wal.Fact
 		ch.Guard = g
 	}
 	return findings, nil
+}
+
+// publishFix is what has a table's changes published, whole.
+func publishFix(publication string, name wal.TableName, facts *wal.Facts) string {
+	t, p := facts.Table(name), facts.Publication
+	switch {
+	case t == nil:
+		return "-- it is no ordinary table: let the query read the tables behind it"
+	case p != nil && p.Filtered[name]:
+		return fmt.Sprintf("-- drop the row filter of %s from publication %s", name.Quoted(), wal.Quote(publication))
+	case p != nil && p.Tables[name]:
+		return fmt.Sprintf("ALTER PUBLICATION %s SET (publish_via_partition_root = true);", wal.Quote(publication))
+	}
+	fix := fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s;", wal.Quote(publication), name.Quoted())
+	for _, leaf := range t.Leaves { // first, for the server refuses to update and delete what it could not tell of
+		if leaf.Identity != 'f' {
+			fix = fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL; ", leaf.Quoted()) + fix
+		}
+	}
+	return fix
 }
 
 // publishes tells whether the stream brings every change of a table, once what is wanted was set up.

@@ -58,10 +58,18 @@ func (r *resolver) ingestedEntry(entry config.Reactive, t *wal.TableInfo, path s
 		return
 	}
 	if p := r.facts.Publication; p != nil && (p.AllTables || p.Tables[t.TableName]) {
-		r.problem(path+".source", fmt.Sprintf("ALTER PUBLICATION %q DROP TABLE %s, or delete the key", r.cfg.Publication, t.Quoted()),
+		r.problem(path+".source", unpublishFix(r.cfg.Publication, t.TableName, p)+", or delete the key",
 			"table %s is in publication %s, so its changes come from the log", t, r.cfg.Publication)
 	}
 	r.served.ingested = append(r.served.ingested, ingested{r.channel(entry, t, path), ingest.Source(entry.Source), t, path})
+}
+
+// unpublishFix is what has a table's changes come from the log no more.
+func unpublishFix(publication string, t wal.TableName, p *wal.PublicationFacts) string {
+	if p.AllTables {
+		return "make a publication of the tables that the log is to tell of, instead of FOR ALL TABLES"
+	}
+	return fmt.Sprintf("ALTER PUBLICATION %s DROP TABLE %s", wal.Quote(publication), t.Quoted())
 }
 
 // newIngest makes what takes the events of every source but the log. The types of the tables' columns are read with q.

@@ -247,7 +247,7 @@ func (l *lookup) changed(tx *cdc.Transaction) (all bool, values []string) {
 			values = append(values, found...)
 		}
 	}
-	if matters {
+	if matters && !tx.Ingested() { // what came beside the log has no identifier to wait for
 		l.after = append(l.after, tx.XID)
 	}
 	return all, values

@@ -70,8 +70,8 @@ func mayNotify(cfg *config.Config, facts *wal.Facts, name wal.TableName) error {
 		return usage("there is no table %s: %s", name, insteadOf(name.String(), names))
 	}
 	if p := facts.Publication; p != nil && (p.AllTables || p.Tables[name]) {
-		return fmt.Errorf("table %s is in publication %s, so its changes come from the log already: ALTER PUBLICATION %q DROP TABLE %s first",
-			name, cfg.Publication, cfg.Publication, name.Quoted())
+		return fmt.Errorf("table %s is in publication %s, so its changes come from the log already: first %s",
+			name, cfg.Publication, unpublishFix(cfg.Publication, name, p))
 	}
 	return nil
 }

@@ -155,7 +155,7 @@ func (s *served) watchLookups(facts *wal.Facts, publication string) {
 			s.findings = append(s.findings, wal.Finding{
 				Check: "resolveScopes of channel " + l.channel, Level: wal.Warn,
 				Detail: fmt.Sprintf("it reads %s, whose changes are not all published: rows go where it had them up to %s ago, and clients keep those that should leave", name, lookupHolds),
-				Fix:    fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s;", wal.Quote(publication), name.Quoted()),
+				Fix:    publishFix(publication, name, facts),
 			})
 		}
 	}

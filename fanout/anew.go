@@ -60,6 +60,7 @@ func (h *Hub) Reset(reason cdc.ResetReason) {
 		return
 	}
 	h.log.begin(cdc.NeedsNothing) // until the next Start
+	h.position, h.cursorText = 0, ""
 	h.resetAll(protocol.ResetReason(reason))
 }
 

@@ -18,9 +18,10 @@ type Client struct {
 	subs     map[*topic]*subscription
 	answers  answers
 	asked    asked
-	holds    int  // of its subscriptions are on hold
-	held     int  // bytes of the frames that are kept meanwhile
-	touched  bool // has frames of the transaction at hand
+	holds    int    // of its subscriptions are on hold
+	held     int    // bytes of the frames that are kept meanwhile
+	numbered uint64 // frames that were kept so far
+	touched  bool   // has frames of the transaction at hand
 	detached bool
 	lost     bool                       // takes no more
 	parts    []*part                    // of the transaction at hand

@@ -80,6 +80,7 @@ func (h *Hub) holdConcerned(tx *cdc.Transaction) {
 			}
 			for _, concern := range ch.guard.Concerns(&change) {
 				ch.guard.passed(tx.XID)
+				signal(h.holdWake) // also where nobody is concerned: what has passed is forgotten when it is visible
 				if concern.Column == "" {
 					scans[ch]++
 					if concern.Client == nil || scans[ch] == maxScans {
@@ -137,6 +138,9 @@ func (h *Hub) hold(ch *channel, concern Concern) {
 		for _, s := range g.subs {
 			h.holdBack(s, concern)
 		}
+	}
+	if !slices.ContainsFunc(t.groups, func(g *group) bool { return g.waiting > 0 }) {
+		return
 	}
 	for _, s := range h.waitingFor(ch) {
 		if s.group.topic == t {

@@ -15,14 +15,29 @@ import (
 // hold keeps the frames of a subscription while it is asked whether the client may still have them: after a transaction
 // that may have taken the right away. With a yes they go out in order. With a no, or without an answer in time, the
 // subscription ends, and nothing that was committed in or after that transaction has reached the client.
+//
+// What concerns it while it is on hold is another question, which is asked when the first one is answered: a yes lets go of
+// what was kept in between. Otherwise answers would come too late for ever where concerns come faster than they do.
 type hold struct {
-	// after are transactions that a query has to show before its answer counts: a commit is in the log before queries see it.
-	after  []uint32
-	until  time.Time
-	frames [][]byte
+	question
+	// next is what has concerned it since; nil where nothing has.
+	next   *question
+	until  time.Time // when the question has to be answered
+	frames []heldFrame
 	bytes  int
 	asking bool
-	rounds int // how often it was put on hold: an answer to an earlier question does not count
+}
+
+// question is whether the client may have what is kept from a number on.
+type question struct {
+	from uint64 // of Client.kept
+	// after are transactions that a query has to show before its answer counts: a commit is in the log before queries see it.
+	after []uint32
+}
+
+type heldFrame struct {
+	number uint64
+	frame  []byte
 }
 
 const (
@@ -42,15 +57,18 @@ func (h *Hub) holdBack(s *subscription, concern Concern) {
 	if concern.Client != nil && !concern.Client(s.client.viewer, s.scope()) {
 		return
 	}
-	if s.hold == nil {
+	after := slices.Clone(s.group.topic.channel.guard.unseen)
+	switch {
+	case s.hold == nil:
 		h.release(s.group)
-		s.hold = &hold{}
+		s.hold = &hold{question: question{s.client.numbered, after}, until: time.Now().Add(holdTimeout)}
 		s.client.holds++
 		h.held[s] = struct{}{}
+	case s.hold.next == nil:
+		s.hold.next = &question{s.client.numbered, after}
+	default:
+		s.hold.next.after = after
 	}
-	s.hold.after = append(s.hold.after[:0], s.group.topic.channel.guard.unseen...)
-	s.hold.until = time.Now().Add(holdTimeout)
-	s.hold.rounds++
 	signal(h.holdWake)
 }
 
@@ -71,9 +89,10 @@ func (h *Hub) put(s *subscription, frame []byte) bool {
 	case !h.roomToKeep(c, len(frame)):
 		return false
 	}
-	s.hold.frames = append(s.hold.frames, frame)
+	s.hold.frames = append(s.hold.frames, heldFrame{c.numbered, frame})
 	s.hold.bytes += len(frame)
 	c.held += len(frame)
+	c.numbered++
 	return true
 }
 
@@ -87,7 +106,7 @@ func (h *Hub) roomToKeep(c *Client, bytes int) bool {
 }
 
 // letGo ends a hold and returns what it kept.
-func (h *Hub) letGo(s *subscription) (frames [][]byte) {
+func (h *Hub) letGo(s *subscription) (frames []heldFrame) {
 	if s.hold == nil {
 		return nil
 	}
@@ -97,11 +116,28 @@ func (h *Hub) letGo(s *subscription) (frames [][]byte) {
 	s.hold = nil
 	c.holds--
 	delete(h.held, s)
-	if c.extended && c.holds == 0 {
-		h.pushKept(c)
-	}
+	h.pushKept(c)
 	h.letIn(c)
 	return frames
+}
+
+// ask goes on to the next question.
+func (s *hold) ask(now time.Time) {
+	s.question, s.next, s.until = *s.next, nil, now.Add(holdTimeout)
+}
+
+// letGoBefore lets go of what was kept before the question that is open now.
+func (h *Hub) letGoBefore(s *subscription) {
+	c := s.client
+	for len(s.hold.frames) > 0 && s.hold.frames[0].number < s.hold.from {
+		frame := s.hold.frames[0].frame
+		s.hold.frames = s.hold.frames[1:]
+		s.hold.bytes -= len(frame)
+		c.held -= len(frame)
+		h.push(c, frame)
+	}
+	h.pushKept(c)
+	h.letIn(c)
 }
 
 // revoke ends a subscription that the client may not have any more.
@@ -175,17 +211,18 @@ func (h *Hub) settle(ctx context.Context, askers *errgroup.Group) (more bool) {
 		guard := s.group.topic.channel.guard
 		shown := !slices.ContainsFunc(s.hold.after, func(xid uint32) bool { return slices.Contains(guard.unseen, xid) })
 		switch {
-		case now.After(s.hold.until):
-			h.revoke(s, errNoAnswer)
-		case shown && !s.hold.asking:
+		case shown && !s.hold.asking: // also where its time has passed: it is not the client's fault that others were asked about
 			s.hold.asking = true // before the asker may look
-			hold, rounds, viewer, scope := s.hold, s.hold.rounds, s.client.viewer, s.scope()
+			hold, viewer, scope := s.hold, s.client.viewer, s.scope()
 			if !askers.TryGo(func() error {
-				h.answered(s, hold, rounds, askGuard(ctx, guard, viewer, scope))
+				h.answered(s, hold, askGuard(ctx, guard, viewer, scope))
 				return nil
 			}) {
 				s.hold.asking = false
+				return true // an answer wakes it: to look at the others now is of no use
 			}
+		case now.After(s.hold.until):
+			h.revoke(s, errNoAnswer)
 		}
 	}
 	return len(h.held) > 0 || slices.ContainsFunc(h.registry.guarded, func(ch *channel) bool { return len(ch.guard.unseen) > 0 })
@@ -201,20 +238,28 @@ func askGuard(ctx context.Context, g *guard, viewer any, s ScopeValue) (err erro
 	return g.Authorize(ctx, viewer, s)
 }
 
-// answered ends a hold, unless another transaction has concerned it meanwhile.
-func (h *Hub) answered(s *subscription, asked *hold, rounds int, err error) {
+// answered ends a hold, or goes on to its next question. A no counts when there is none: what has concerned the subscription
+// since may have given the right back.
+func (h *Hub) answered(s *subscription, asked *hold, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
 	defer signal(h.holdWake)
 	asked.asking = false
 	switch {
-	case s.hold != asked || asked.rounds != rounds:
+	case s.hold != asked:
+	case err != nil && asked.next != nil:
+		from := asked.from // is not answered yet
+		asked.ask(time.Now())
+		asked.from = from
 	case err != nil:
 		h.revoke(s, err)
+	case asked.next != nil:
+		asked.ask(time.Now())
+		h.letGoBefore(s)
 	default:
-		for _, frame := range h.letGo(s) {
-			h.push(s.client, frame)
+		for _, held := range h.letGo(s) {
+			h.push(s.client, held.frame)
 		}
 	}
 }

@@ -227,6 +227,11 @@ func (h *Hub) push(c *Client, frame []byte) bool {
 	if c.extended && c.holds > 0 {
 		return h.keep(c, kept{frame: frame, bytes: len(frame)})
 	}
+	return h.queueUp(c, frame)
+}
+
+// queueUp is push also for a client of which a subscription is on hold.
+func (h *Hub) queueUp(c *Client, frame []byte) bool {
 	open := c.queue.push(frame)
 	if !open && !c.lost {
 		c.lost = true

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"math"
 	"slices"
 
 	"github.com/reactive-gw/reactive-gw/protocol"
@@ -18,6 +19,7 @@ type kept struct {
 	parts       []*part
 	transaction protocol.Transaction
 	bytes       int
+	number      uint64
 }
 
 // keep adds to what waits. It returns false where the client has to go.
@@ -25,6 +27,8 @@ func (h *Hub) keep(c *Client, k kept) bool {
 	if !h.roomToKeep(c, k.bytes) {
 		return false
 	}
+	k.number = c.numbered
+	c.numbered++
 	c.kept = append(c.kept, k)
 	c.held += k.bytes
 	return true
@@ -43,34 +47,51 @@ func (h *Hub) keepTransaction(c *Client, t protocol.Transaction) {
 
 // forgetKept takes out what is of a subscription that ends.
 func (c *Client) forgetKept(s *subscription) {
-	for i := range c.kept {
-		k := &c.kept[i]
+	c.kept = slices.DeleteFunc(c.kept, func(k kept) bool {
 		if k.about == s {
 			c.held -= k.bytes
-			*k = kept{}
 		}
+		return k.about == s
+	})
+	for i := range c.kept {
+		k := &c.kept[i]
 		k.parts = slices.DeleteFunc(k.parts, func(p *part) bool { return p.group.topic == s.group.topic })
 	}
 }
 
-// pushKept lets everything go that has waited. A transaction of which nothing is left is not told of, unless a part of it
-// was: then the client has to learn that it is over.
+// pushKept lets go of what waits for no answer any more. A transaction of which nothing is left is not told of, unless a part
+// of it was: then the client has to learn that it is over.
 func (h *Hub) pushKept(c *Client) {
-	all, split := c.kept, false
-	c.kept = nil
-	for _, k := range all {
+	until, split := c.answeredUpTo(), false
+	for len(c.kept) > 0 && c.kept[0].number < until {
+		k := c.kept[0]
+		c.kept[0] = kept{}
+		c.kept = c.kept[1:]
 		c.held -= k.bytes
-		if k.frame != nil {
-			h.push(c, k.frame)
-			continue
-		}
-		frame := transactionFrame(k.parts, k.transaction)
-		if frame == nil && split && !k.transaction.Partial {
-			frame = protocol.AppendTransaction(nil, k.transaction)
-		}
-		if frame != nil {
-			h.pushChanges(c, frame)
+		frame := k.frame
+		if frame == nil {
+			if frame = transactionFrame(k.parts, k.transaction); frame == nil && split && !k.transaction.Partial {
+				frame = protocol.AppendTransaction(nil, k.transaction)
+			}
+			if frame == nil {
+				continue
+			}
 			split = k.transaction.Partial
+			h.frames++
+		}
+		h.queueUp(c, frame)
+	}
+}
+
+// answeredUpTo is the number of what waits for an answer first.
+func (c *Client) answeredUpTo() uint64 {
+	until := uint64(math.MaxUint64)
+	if c.holds > 0 {
+		for _, s := range c.subs {
+			if s.hold != nil {
+				until = min(until, s.hold.from)
+			}
 		}
 	}
+	return until
 }

@@ -33,7 +33,10 @@ func (h *Hub) gather(g *group, event []byte) bool {
 	}
 	if len(g.batch.events) == 0 {
 		g.batch.due = time.Now().Add(every)
-		h.batches = append(h.batches, g)
+		if !g.listed {
+			g.listed = true
+			h.batches = append(h.batches, g)
+		}
 		if h.batchDue.IsZero() || g.batch.due.Before(h.batchDue) {
 			h.batchDue = g.batch.due
 			signal(h.batchWake)
@@ -92,7 +95,9 @@ func (h *Hub) releaseDue(now time.Time) time.Time {
 	for _, g := range h.batches {
 		switch {
 		case len(g.batch.events) == 0: // released early; it is listed again with its next event
+			g.listed = false
 		case !g.batch.due.After(now):
+			g.listed = false
 			h.release(g)
 		default:
 			waiting = append(waiting, g)

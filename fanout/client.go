@@ -21,6 +21,7 @@ type Client struct {
 	holds    int    // of its subscriptions are on hold
 	held     int    // bytes of the frames that are kept meanwhile
 	numbered uint64 // frames that were kept so far
+	renewed  uint64 // how often viewer has changed
 	touched  bool   // has frames of the transaction at hand
 	detached bool
 	lost     bool                       // takes no more
@@ -140,6 +141,9 @@ func (c *Client) Unsubscribe(channel string, scope protocol.Scope) error {
 // Refuse answers a message with an error. In the extended protocol it says what it is about, where that is known.
 func (c *Client) Refuse(err *protocol.Error, about protocol.Message) {
 	if c.extended {
+		if err.Code == protocol.CodeInvalidMessage {
+			about = protocol.Message{} // it ends no subscription, so it names none
+		}
 		c.Send(protocol.AppendErrorAbout(nil, err.Code, about.Channel, about.Scope.Raw, err.Detail))
 		return
 	}

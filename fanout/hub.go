@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -182,7 +183,13 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 // is of a channel, matters whether one is of a channel with snapshots.
 func (h *Hub) routeAll(tx *cdc.Transaction, untrue []stale) (routed unseenTransaction, served, matters bool) {
 	routed.tx = tx
+	var begun []*channel
 	anew := func(ch *channel, reason protocol.ResetReason) {
+		if slices.Contains(begun, ch) { // its views were told: what they are told of the transaction begins here
+			h.parts.void(ch)
+			return
+		}
+		begun = append(begun, ch)
 		routed.cuts = append(routed.cuts, cut{ch, reason})
 		h.parts.void(ch)
 		h.beginAnew(ch, reason)

@@ -47,7 +47,9 @@ type group struct {
 	// fresh counts those in subs whose snapshot may have shown what the stream still brings: see subscription.seen.
 	fresh int
 	batch batch
-	part  *part // what the transaction at hand does to all of subs, where that is the same
+	// listed: it is in Hub.batches.
+	listed bool
+	part   *part // what the transaction at hand does to all of subs, where that is the same
 }
 
 // subscription is one client's place in a group.

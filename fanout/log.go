@@ -94,8 +94,9 @@ func (l *replayLog) cut(tx *cdc.Transaction, reason protocol.ResetReason, channe
 
 // cutAt notes that nobody can resume a channel from before the position, nor from there.
 func (l *replayLog) cutAt(position cdc.LSN, reason protocol.ResetReason, ch *channel) {
-	if l.keeps() {
-		l.cuts = append(l.cuts, loggedCut{cut{ch, reason}, position})
+	c := loggedCut{cut{ch, reason}, position}
+	if last := len(l.cuts) - 1; l.keeps() && (last < 0 || l.cuts[last] != c) {
+		l.cuts = append(l.cuts, c)
 	}
 }
 

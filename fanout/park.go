@@ -150,6 +150,9 @@ func (m *merge) route(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.C
 		if kind == protocol.AfterDelete {
 			image = c.Before
 		}
+		if kind != protocol.AfterDelete && b.unknown(image) {
+			return false // a value that the row has is not known here: a later snapshot shows it
+		}
 		key := b.appendKey(nil, image)
 		at := slices.IndexFunc(m.rows, func(r keyedRow) bool { return string(r.key) == string(key) })
 		switch {
@@ -163,6 +166,16 @@ func (m *merge) route(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.C
 		}
 	}
 	return known
+}
+
+// unknown tells whether a value is Absent that clients are shown.
+func (b *binding) unknown(row cdc.Row) bool {
+	for i, v := range row.Values() {
+		if i < len(b.columns) && !b.columns[i].hidden && v.State == cdc.Absent {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *merge) values() [][]byte {

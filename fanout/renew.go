@@ -64,6 +64,7 @@ func (c *Client) Renew(viewer any) {
 	defer h.mu.Unlock()
 	defer h.flush()
 	c.viewer = viewer
+	c.renewed++
 	for t, s := range c.subs {
 		switch {
 		case !t.channel.apart():

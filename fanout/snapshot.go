@@ -243,15 +243,15 @@ func (h *Hub) giveUp(r *reading) {
 	}
 }
 
-// waiting lists the clients that wait for a reading.
-func (h *Hub) waiting(r *reading) []*Client {
+// waiting lists the clients that wait for a reading, with who they are now.
+func (h *Hub) waiting(r *reading) map[asker]any {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	clients := make([]*Client, 0, len(r.waiting))
+	askers := make(map[asker]any, len(r.waiting))
 	for s := range r.waiting {
-		clients = append(clients, s.client)
+		askers[asker{s.client, s.client.renewed}] = s.client.viewer
 	}
-	return clients
+	return askers
 }
 
 // complete sends the snapshot to each subscription that waits, then what the stream had brought and the snapshot

@@ -16,7 +16,13 @@ type shownRows struct {
 	some int
 	// sights has, for each client that the filter was asked about, one byte for each of those; nil where nobody has to be
 	// asked about.
-	sights map[*Client][]byte
+	sights map[asker][]byte
+}
+
+// asker is a client as it was when the filter was asked about it. One that has renewed its token since is another.
+type asker struct {
+	*Client
+	renewed uint64
 }
 
 type shownRow struct {
@@ -50,9 +56,9 @@ func (c *channel) unread() []string {
 	})
 }
 
-// show encodes the rows and asks the filter about the clients. It is not called under the hub's lock, for it may take its
+// show encodes the rows and asks the filter about the clients, given with who they are. It is not called under the hub's lock, for it may take its
 // time.
-func (c *channel) show(snapshot *cdc.Snapshot, clients []*Client) (*shownRows, error) {
+func (c *channel) show(snapshot *cdc.Snapshot, askers map[asker]any) (*shownRows, error) {
 	b := newBinding(c, snapshot.Table)
 	shown := &shownRows{binding: b}
 	if c.filter == nil {
@@ -65,9 +71,9 @@ func (c *channel) show(snapshot *cdc.Snapshot, clients []*Client) (*shownRows, e
 		return nil, errFilterColumnGone
 	}
 	if c.filter.PerClient() {
-		shown.sights = make(map[*Client][]byte, len(clients))
-		for _, client := range clients {
-			shown.sights[client] = nil
+		shown.sights = make(map[asker][]byte, len(askers))
+		for asker := range askers {
+			shown.sights[asker] = nil
 		}
 	}
 	opinion := c.filter.opinion()
@@ -75,7 +81,7 @@ func (c *channel) show(snapshot *cdc.Snapshot, clients []*Client) (*shownRows, e
 		opinion.judge(snapshot.Table, row)
 		switch {
 		case !opinion.shared:
-			if shown.ask(&opinion) {
+			if shown.ask(&opinion, askers) {
 				shown.rows = append(shown.rows, shownRow{b.appendRow(nil, row), shown.some, row})
 				shown.some++
 			}
@@ -87,20 +93,20 @@ func (c *channel) show(snapshot *cdc.Snapshot, clients []*Client) (*shownRows, e
 }
 
 // ask notes for each client whether it sees the row.
-func (r *shownRows) ask(o *opinion) (anybody bool) {
-	for client, sight := range r.sights {
+func (r *shownRows) ask(o *opinion, askers map[asker]any) (anybody bool) {
+	for asker, sight := range r.sights {
 		answer := byte(unseenRow)
-		if o.allows(client.viewer) {
+		if o.allows(askers[asker]) {
 			answer, anybody = seenRow, true
 		}
-		r.sights[client] = append(sight[:r.some], answer)
+		r.sights[asker] = append(sight[:r.some], answer)
 	}
 	return anybody
 }
 
 // to says what the subscription's frame depends on, and false where its client was not asked about.
 func (r *shownRows) to(s *subscription) (shownTo, bool) {
-	sight, asked := r.sights[s.client]
+	sight, asked := r.sights[asker{s.client, s.client.renewed}]
 	return shownTo{echo: s.group.echo, sight: string(sight[:min(r.some, len(sight))])}, asked || r.sights == nil
 }
 

@@ -42,6 +42,8 @@ var errNotOurs = errors.New("the slot's row in mtbreactive.checkpoint is not tha
 
 // Load returns nil where there is no checkpoint.
 func (c *Checkpoints) Load(ctx context.Context) (*StoredCheckpoint, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
 	s := &StoredCheckpoint{}
 	var commit, end, reached, released string
 	var resetAt *time.Time
@@ -106,6 +108,8 @@ func (c *Checkpoints) Restarted(ctx context.Context, epoch string, at time.Time)
 // and does not know yet that another one has its slot takes nothing back. On another run of the server nothing is saved
 // until the stream has begun anew: what is there may be an earlier copy's, which only shows as long as it is not written over.
 func (c *Checkpoints) Save(ctx context.Context, at cdc.Checkpoint) error {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout) // a dead connection must not look like one that is at work
+	defer cancel()
 	tag, err := c.Pool.Exec(ctx, `
 		update mtbreactive.checkpoint set saved_at = now(),
 			commit_lsn = greatest(commit_lsn, $3::text::pg_lsn), end_lsn = greatest(end_lsn, $4::text::pg_lsn),

@@ -11,6 +11,7 @@ import (
 // publish_via_partition_root, and ALTER TYPE ... RENAME VALUE change what SELECT returns, and send nothing (PostgreSQL
 // manual, "Logical Replication", "Restrictions").
 type Layout struct {
+	oid        uint32                   // 0 where there is no such table
 	partitions map[uint32]partitionFile // by the OID of the partition
 	labels     map[uint32]string        // by the OID of the label
 }
@@ -22,6 +23,9 @@ type partitionFile struct{ node, size int64 }
 // nor is a partition that was added or dropped empty, nor one that was written into another file as a whole, as VACUUM FULL
 // does, unless that is smaller: then it may have been emptied.
 func (l Layout) Differs(now Layout) string {
+	if l.oid != 0 && now.oid != 0 && l.oid != now.oid {
+		return "another table has its name now"
+	}
 	for oid, was := range l.partitions {
 		is, there := now.partitions[oid]
 		switch {
@@ -43,6 +47,12 @@ func (l Layout) Differs(now Layout) string {
 	}
 	return ""
 }
+
+const tablesNow = `
+select n.nspname, c.relname, c.oid
+from unnest($1::text[], $2::text[]) wanted(schema, name)
+join pg_catalog.pg_namespace n on n.nspname = wanted.schema
+join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name`
 
 const partitionsNow = `
 with recursive tree(schema, name, oid) as (
@@ -74,7 +84,21 @@ func (s *Server) Layouts(ctx context.Context, tables []TableName) (map[TableName
 		schemas, names = append(schemas, t.Schema), append(names, t.Name)
 		layouts[t] = Layout{partitions: map[uint32]partitionFile{}, labels: map[uint32]string{}}
 	}
-	err := each(ctx, s.Pool, "read partitions", partitionsNow, []any{schemas, names}, func(rows pgx.Rows) error {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	err := each(ctx, s.Pool, "read tables", tablesNow, []any{schemas, names}, func(rows pgx.Rows) error {
+		var t TableName
+		var oid uint32
+		err := rows.Scan(&t.Schema, &t.Name, &oid)
+		layout := layouts[t]
+		layout.oid = oid
+		layouts[t] = layout
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = each(ctx, s.Pool, "read partitions", partitionsNow, []any{schemas, names}, func(rows pgx.Rows) error {
 		var t TableName
 		var oid uint32
 		var file partitionFile

@@ -68,10 +68,14 @@ const (
 	setupLockTimeout = "2s"
 	setupLockTries   = 5
 	dropPoll         = 50 * time.Millisecond
+	// inspectTimeout bounds the look at the whole catalog, in which locks of others may be in the way.
+	inspectTimeout = 30 * time.Second
 )
 
 // Inspect reads the facts that setup is judged by.
 func (s *Server) Inspect(ctx context.Context) (*Facts, error) {
+	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
+	defer cancel()
 	var facts *Facts
 	err := s.Pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
 		var err error
@@ -86,6 +90,8 @@ func (s *Server) Inspect(ctx context.Context) (*Facts, error) {
 
 // SlotFacts reads the slot alone; nil where there is none.
 func (s *Server) SlotFacts(ctx context.Context) (*SlotFacts, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
 	return readSlot(ctx, s.Pool, s.Slot)
 }
 

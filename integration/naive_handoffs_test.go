@@ -234,6 +234,9 @@ func TestP20P21TheNaiveHandoffsLoseWhatTheGatewayDelivers(t *testing.T) {
 // The same by chance, as it is without a standby: many write, and clients come until the first way has lost something, and
 // in the soak until the second one has too.
 func TestP20P21TheNaiveHandoffsLoseRowsUnderLoad(t *testing.T) {
+	if *soakTime == 0 {
+		t.Skip("a part of the soak: what it shows by chance, the one before shows in any case")
+	}
 	t.Parallel()
 	const writersOfEntries, atLeast, atMost = 8, 10, 400
 	database := newDatabase(t, naiveSchema)

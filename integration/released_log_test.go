@@ -7,11 +7,14 @@ import (
 	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 )
 
+// keepsNothing lets the slot go at once: nothing is kept for clients that come back.
+const keepsNothing = "resume: {window: 0}\n"
+
 // A slot that stands still makes the server keep its log until the disk is full.
 func TestTheLogOfWhatIsNotServedIsReleased(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, messages, `create table audit (entry text)`)
-	serve(t, database, chat)
+	serve(t, database, chat+keepsNothing)
 	pgtest.Exec(t, database, `insert into audit select repeat('x', 100) from generate_series(1, 50000)`)
 	awaitReleased(t, database)
 }
@@ -19,7 +22,7 @@ func TestTheLogOfWhatIsNotServedIsReleased(t *testing.T) {
 func TestAClientThatReadsNothingHoldsNoLogBack(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, messages, twoTalks)
-	g := serve(t, database, chat)
+	g := serve(t, database, chat+keepsNothing)
 	holdUp(t, g, database)
 	awaitReleased(t, database)
 }

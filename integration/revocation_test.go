@@ -203,7 +203,7 @@ func TestMembersAreCaptured(t *testing.T) {
 // What is not in the stream cannot take a right away: operators are told, at the start and by doctor.
 func TestAuthorizersThatReadWhatIsNotPublished(t *testing.T) {
 	t.Parallel()
-	database := newDatabase(t, conversations, messages, members,
+	database := newDatabase(t, conversations, messages, memberList,
 		`create view reader as select * from member where role = 'reader'`)
 	yaml := "reactive:\n  - table: message\n    scopes: [conversation_id]\n    authorize: {sql: \"select exists (select 1 from reader where conversation_id = $scope)\"}\n"
 	g := serve(t, database, yaml)

@@ -67,30 +67,3 @@ func TestP56RoleThatMayNotLogInAnyMore(t *testing.T) {
 		t.Errorf("the gateway ended with %v", err)
 	}
 }
-
-// The server has no room to decode. The stream ends, the server lives, and all comes when there is room.
-func TestP55DiskOfTheSlotIsFull(t *testing.T) {
-	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("only root can give a slot a disk of its own")
-	}
-	postgres := pgtest.Cluster(t, map[string]string{"wal_level": "logical", "logical_decoding_work_mem": "64kB"})
-	url := postgres.URL("postgres")
-	pgtest.Exec(t, url, orders)
-	folder := filepath.Join(query[string](t, newServer(t, url).Pool, "show data_directory"), "pg_replslot")
-	if err := mountSmall(t, folder); err != nil {
-		t.Skipf("no disk can be mounted here: %v", err)
-	}
-	g := start(t, url)
-	const rows = 20000
-	pgtest.Exec(t, url, fmt.Sprintf("insert into orders select n, repeat('x', 1000) from generate_series(1, %d) n", rows))
-	eventually(t, "the server says that the disk is full", func() bool {
-		failure := g.source.Stats().Failure
-		return failure != nil && strings.Contains(failure.Error(), "53100")
-	})
-	pgtest.Exec(t, url, "alter system set logical_decoding_work_mem = '1GB'", "select pg_reload_conf()")
-	g.await(t, func(lines []string) bool { return len(lines) == rows })
-	if lines := without(g.recorded(), "insert"); len(lines) > 0 {
-		t.Errorf("clients were told %q", lines)
-	}
-}

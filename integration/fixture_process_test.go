@@ -15,7 +15,7 @@ import (
 const interrupt = syscall.SIGINT
 
 // patience bounds every wait. Nothing that works takes nearly as long, also on a busy machine.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 // eventually waits until the condition holds.
 func eventually(t *testing.T, what string, condition func() bool) {

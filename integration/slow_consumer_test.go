@@ -9,7 +9,7 @@ import (
 func TestW01ASlowConsumerIsClosedAndHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, messages, twoTalks)
-	g := serve(t, database, chat, "--queue-bytes", "1MiB", "--write-timeout", "10m")
+	g := serve(t, database, chat, "--queue-bytes", "1MiB", "--write-timeout", "10m", "--ping-interval", "10m")
 	slow, fast := connect(t, g), connect(t, g)
 	slow.subscribe("message", "conversation_id", "1")
 	v := fast.subscribe("message", "conversation_id", "1")

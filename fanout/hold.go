@@ -144,12 +144,7 @@ func (h *Hub) letGoBefore(s *subscription) {
 func (h *Hub) revoke(s *subscription, why error) {
 	h.logger.Debug("subscription revoked", zap.String("channel", s.group.topic.channel.Name), zap.Error(why))
 	h.revoked++
-	if s.group.extended {
-		h.end(s, protocol.CodeForbidden, "the client may not see this any more")
-		return
-	}
-	h.drop(s)
-	h.push(s.client, protocol.AppendError(nil, protocol.CodeForbidden))
+	h.forbid(s)
 }
 
 var errNoAnswer = errors.New("there was no answer in time")

@@ -185,13 +185,12 @@ func (h *Hub) routeAll(tx *cdc.Transaction, untrue []stale) (routed unseenTransa
 	routed.tx = tx
 	var begun []*channel
 	anew := func(ch *channel, reason protocol.ResetReason) {
-		if slices.Contains(begun, ch) { // its views were told: what they are told of the transaction begins here
-			h.parts.void(ch)
+		h.parts.void(ch) // what its views are told of the transaction begins here
+		if slices.Contains(begun, ch) {
 			return
 		}
 		begun = append(begun, ch)
 		routed.cuts = append(routed.cuts, cut{ch, reason})
-		h.parts.void(ch)
 		h.beginAnew(ch, reason)
 	}
 	for _, s := range untrue {

@@ -25,15 +25,19 @@ func (c *Client) Forbid(held Held) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
-	s := c.subscription(held)
-	switch {
-	case s == nil:
-	case c.extended:
-		h.end(s, protocol.CodeForbidden, "the client may not see this any more")
-	default:
-		h.drop(s)
-		h.push(c, protocol.AppendError(nil, protocol.CodeForbidden))
+	if s := c.subscription(held); s != nil {
+		h.forbid(s)
 	}
+}
+
+// forbid ends a subscription that the client may not have any more, and says so.
+func (h *Hub) forbid(s *subscription) {
+	if s.group.extended {
+		h.end(s, protocol.CodeForbidden, "the client may not see this any more")
+		return
+	}
+	h.drop(s)
+	h.push(s.client, protocol.AppendError(nil, protocol.CodeForbidden))
 }
 
 // Drop ends a subscription, if the client has it, without a word.

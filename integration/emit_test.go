@@ -101,7 +101,7 @@ func TestEmittedEventsThatAreNoGood(t *testing.T) {
 	if refused := g.metric(`reactive_ingest_errors_total{source="emit"}`); refused != 3 {
 		t.Errorf("%v events are counted as refused, want 3", refused)
 	}
-	if line, ok := g.logged("event refused: clients are not told of it"); !ok || line["source"] != "emit" {
+	if line := g.awaitLogged("event refused: clients are not told of it"); line["source"] != "emit" {
 		t.Errorf("the log says %v", line)
 	}
 }

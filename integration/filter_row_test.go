@@ -94,7 +94,7 @@ reactive:
 	if _, metrics := g.ask("/metrics"); !strings.Contains(metrics, `reactive_filter_errors_total{channel="whisper"} 2`) {
 		t.Errorf("no such figure in the metrics")
 	}
-	if _, ok := g.logged("filterRow gave no answer, so the row is not shown"); !ok || strings.Contains(g.stderr.String(), "hunter2") {
+	if g.awaitLogged("filterRow gave no answer, so the row is not shown"); strings.Contains(g.stderr.String(), "hunter2") {
 		t.Errorf("the log:\n%s", g.stderr)
 	}
 }

@@ -76,6 +76,16 @@ func (g *gateway) logged(message string) (line map[string]any, ok bool) {
 	return nil, false
 }
 
+// awaitLogged waits for a line of the log with the message: a line may be read later than what the gateway did afterwards.
+func (g *gateway) awaitLogged(message string) (line map[string]any) {
+	g.t.Helper()
+	eventually(g.t, "the log says: "+message, func() (ok bool) {
+		line, ok = g.logged(message)
+		return ok
+	})
+	return line
+}
+
 func (g *gateway) awaitReady() { g.t.Helper(); g.awaitReadiness(http.StatusOK, "ready") }
 
 func (g *gateway) awaitReadiness(status int, why string) {

@@ -104,7 +104,7 @@ func TestScopesThatAreNotKnownEndTheChannelsViews(t *testing.T) {
 	if _, metrics := g.ask("/metrics"); !strings.Contains(metrics, `reactive_resolve_scopes_errors_total{channel="transfer"} 1`) {
 		t.Errorf("no such figure in the metrics")
 	}
-	if _, ok := g.logged("resolveScopes gave no answer, so the channel's views begin anew"); !ok || strings.Contains(g.stderr.String(), "4711") {
+	if g.awaitLogged("resolveScopes gave no answer, so the channel's views begin anew"); strings.Contains(g.stderr.String(), "4711") {
 		t.Errorf("the log:\n%s", g.stderr)
 	}
 }
@@ -246,7 +246,7 @@ func TestALookupThatFails(t *testing.T) {
 	c.until("the task has come", func() bool { return len(v.events) == 1 })
 	pgtest.Exec(t, database, `insert into task values (13, 13, 'hunter2')`)
 	c.expectClose(websocket.StatusServiceRestart, "service restart")
-	if line, ok := g.logged("resolveScopes gave no answer, so the channel's views begin anew"); !ok || line["error"] != "a query for scopes failed with SQLSTATE 22012" {
+	if line := g.awaitLogged("resolveScopes gave no answer, so the channel's views begin anew"); line["error"] != "a query for scopes failed with SQLSTATE 22012" {
 		t.Errorf("the log:\n%s", g.stderr)
 	}
 }

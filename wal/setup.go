@@ -132,18 +132,15 @@ func (w Wanted) among(f *Facts) (now Wanted, gone []string) {
 // short lock_timeout and each logged; with SetupCheck, and for what no statement of ours may mend, it returns a
 // *SetupError. slotMade tells that the slot is new: nothing before it was captured.
 func (s *Server) Ensure(ctx context.Context, facts *Facts, want Wanted) (slotMade bool, err error) {
-	findings := facts.Findings(want)
-	refused := slices.DeleteFunc(slices.Clone(findings), func(f Finding) bool {
-		return f.Level < Mendable || f.Level == Mendable && s.Mode == SetupAuto
-	})
-	if len(refused) > 0 {
+	if refused := s.Refused(facts, want); len(refused) > 0 {
 		return false, &SetupError{Findings: refused}
 	}
-	for _, f := range findings {
-		if f.Level != Mendable {
-			continue
-		}
+	findings := slices.DeleteFunc(facts.Findings(want), func(f Finding) bool { return f.Level != Mendable })
+	for i, f := range findings {
 		if err := s.mend(ctx, f); err != nil {
+			if refused := (*SetupError)(nil); errors.As(err, &refused) {
+				refused.Findings = append(refused.Findings, findings[i+1:]...) // who has to run one may as well run all
+			}
 			return false, err
 		}
 		if f.Check == "slot "+s.Slot {
@@ -152,6 +149,13 @@ func (s *Server) Ensure(ctx context.Context, facts *Facts, want Wanted) (slotMad
 		}
 	}
 	return slotMade, nil
+}
+
+// Refused are the findings that Ensure refuses to start with, before it runs anything.
+func (s *Server) Refused(facts *Facts, want Wanted) []Finding {
+	return slices.DeleteFunc(facts.Findings(want), func(f Finding) bool {
+		return f.Level < Mendable || f.Level == Mendable && s.Mode == SetupAuto
+	})
 }
 
 // mend runs a finding's SQL. A slot waits for every transaction that writes at the moment, however long: that is no

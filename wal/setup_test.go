@@ -225,8 +225,8 @@ func TestRoleThatMayNotMendIsToldTheSQL(t *testing.T) {
 	server := newServer(t, url+"&user="+role+"&password=secret")
 	_, err := ensure(t, server)
 	var refusal *wal.SetupError
-	if !errors.As(err, &refusal) || len(refusal.Findings) != 1 {
-		t.Fatalf("error %v, want a SetupError of one finding", err)
+	if !errors.As(err, &refusal) || len(refusal.Findings) != 3 {
+		t.Fatalf("error %v, want a SetupError of three findings: the publication, the table and the slot", err)
 	}
 	if f := refusal.Findings[0]; !strings.HasPrefix(f.Fix, "CREATE PUBLICATION") || !strings.Contains(f.Detail, "permission denied") {
 		t.Errorf("finding %+v", f)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,30 +20,39 @@ import (
 	"github.com/reactive-gw/reactive-gw/wal"
 )
 
-// setUp makes the database ready for what is wanted, schema mtbreactive included, or refuses with all that is missing.
+// setUp makes the database ready for what is wanted, or refuses with all that is missing. Schema mtbreactive comes first: a
+// start that fails with it leaves no slot behind, which would hold the log back for nobody.
 func setUp(ctx context.Context, s *wal.Server, facts *wal.Facts, want wal.Wanted, log *zap.Logger) error {
 	schema, err := migrationFinding(ctx, s, facts.Role)
 	if err != nil {
 		return err
 	}
-	refuses := schema.Level == wal.Fail || schema.Level == wal.Mendable && s.Mode != wal.SetupAuto
+	if schema.Level == wal.Fail || schema.Level == wal.Mendable && s.Mode != wal.SetupAuto {
+		return &wal.SetupError{Findings: append(s.Refused(facts, want), schema)}
+	}
+	if refused := s.Refused(facts, want); len(refused) > 0 {
+		return &wal.SetupError{Findings: refused}
+	}
+	if schema.Level == wal.Mendable {
+		applied, err := migrations.Up(ctx, s.Pool)
+		for _, m := range applied {
+			log.Info("migrated", zap.String("migration", m.Name))
+		}
+		if forbidden(err) {
+			schema.Detail += fmt.Sprintf(", and this role may not apply them (%v)", err)
+			return &wal.SetupError{Findings: append(missing(facts, want), schema)}
+		}
+		if err != nil {
+			return err
+		}
+	}
 	_, err = s.Ensure(ctx, facts, want)
-	var refused *wal.SetupError
-	switch {
-	case errors.As(err, &refused) && refuses:
-		return &wal.SetupError{Findings: append(refused.Findings, schema)}
-	case err != nil:
-		return err
-	case refuses:
-		return &wal.SetupError{Findings: []wal.Finding{schema}}
-	case schema.Level == wal.Good:
-		return nil
-	}
-	applied, err := migrations.Up(ctx, s.Pool)
-	for _, m := range applied {
-		log.Info("migrated", zap.String("migration", m.Name))
-	}
-	return migrateError(err)
+	return err
+}
+
+// missing are the findings that an owner would have to mend.
+func missing(facts *wal.Facts, want wal.Wanted) []wal.Finding {
+	return slices.DeleteFunc(facts.Findings(want), func(f wal.Finding) bool { return f.Level < wal.Mendable })
 }
 
 // migrationFinding judges schema mtbreactive as this role sees it. An error is of the connection.

@@ -13,9 +13,11 @@ import (
 func main() { os.Exit(run()) }
 
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signalled, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// After the first signal the default holds again: a second one ends the process at once.
-	context.AfterFunc(ctx, stop)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	// The default holds again before anybody can see that the first signal came: a second one ends the process at once.
+	context.AfterFunc(signalled, func() { stop(); cancel() })
 	return app.Run(ctx, os.Args, os.Stdout, os.Stderr)
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 )
 
 // One pane writes, edits, moves and deletes; the other shows it, by way of PostgreSQL's log and a WebSocket.
@@ -34,13 +36,13 @@ func TestInABrowserWhatOnePaneDoesTheOtherShows(t *testing.T) {
 		chromedp.Click(message("right")+` [data-role=save]`))
 	p.wait(shows("left", "Edited on the right") + ` && ` + shows("right", "Edited on the right"))
 
-	if got := query[string](t, d.database, `select body from message where id = `+id); got != "Edited on the right" {
+	if got := pgtest.Query[string](t, d.database, `select body from message where id = `+id); got != "Edited on the right" {
 		t.Errorf("the database has %q", got)
 	}
 	p.do(chromedp.Click(message("left") + ` [data-role=delete]`))
 	p.wait(fmt.Sprintf(`document.querySelector('%s') === null && document.querySelector('%s') === null`, message("left"), message("right")))
 
-	written := query[string](t, d.database, `insert into message (conversation_id, author_id, body) select 1, id, 'Written with psql' from member where conversation_id = 1 limit 1 returning id::text`)
+	written := pgtest.Query[string](t, d.database, `insert into message (conversation_id, author_id, body) select 1, id, 'Written with psql' from member where conversation_id = 1 limit 1 returning id::text`)
 	p.wait(fmt.Sprintf(`document.querySelectorAll('[data-message-id="%s"]').length === 2`, written))
 	p.close()
 	d.ends()

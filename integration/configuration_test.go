@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 )
 
 // Each is refused with exit code 2, the place, and what to write instead.
@@ -47,7 +49,7 @@ func TestAWrongConfigurationIsRefusedWithItsPlace(t *testing.T) {
 			}
 		})
 	}
-	if got := query[int](t, database, `select count(*) from pg_replication_slots where database = current_database()`); got != 0 {
+	if got := pgtest.Query[int](t, database, `select count(*) from pg_replication_slots where database = current_database()`); got != 0 {
 		t.Errorf("%d slots were made for configurations that were refused", got)
 	}
 }

@@ -98,17 +98,17 @@ func TestDemoKeepsItsDatabaseWithData(t *testing.T) {
 	data := filepath.Join(openFolder(t), "chat")
 	d := startDemo(t, nil, "--data", data)
 	const kept = `select count(*) from message where body = 'to be kept'`
-	seeds := query[int](t, d.database, `select count(*) from message`)
+	seeds := pgtest.Query[int](t, d.database, `select count(*) from message`)
 	pgtest.Exec(t, d.database, `insert into message (conversation_id, author_id, body) select conversation_id, id, 'to be kept' from member limit 1`)
 	d.ends()
 	if left := processes(data); len(left) > 0 {
 		t.Errorf("processes are left:\n%s", strings.Join(left, "\n"))
 	}
 	d = startDemo(t, nil, "--data", data)
-	if got := query[int](t, d.database, kept); got != 1 {
+	if got := pgtest.Query[int](t, d.database, kept); got != 1 {
 		t.Errorf("%d messages were kept, want 1", got)
 	}
-	if got := query[int](t, d.database, `select count(*) from message`); got != seeds+1 {
+	if got := pgtest.Query[int](t, d.database, `select count(*) from message`); got != seeds+1 {
 		t.Errorf("%d messages, want %d: it must not be filled again", got, seeds+1)
 	}
 	d.ends()

@@ -51,7 +51,7 @@ func TestDoctorFindsWhatEndangersTheSlot(t *testing.T) {
 			t.Parallel()
 			postgres := pgtest.Cluster(t, map[string]string{"wal_level": "logical", "max_wal_size": "1GB", "fsync": "off"})
 			database := postgres.URL("postgres")
-			if version := query[int](t, database, `select current_setting('server_version_num')::int / 10000`); version < c.from {
+			if version := pgtest.Query[int](t, database, `select current_setting('server_version_num')::int / 10000`); version < c.from {
 				t.Skipf("PostgreSQL %d does not have it", version)
 			}
 			pgtest.Exec(t, database, conversations, messages, twoTalks)
@@ -151,7 +151,7 @@ func TestDoctorFindsWhatATableLacks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			database := newDatabase(t, conversations, messages)
-			if version := query[int](t, database, `select current_setting('server_version_num')::int / 10000`); version < c.from {
+			if version := pgtest.Query[int](t, database, `select current_setting('server_version_num')::int / 10000`); version < c.from {
 				t.Skipf("PostgreSQL %d does not have it", version)
 			}
 			serve(t, database, chat).stop(interrupt)

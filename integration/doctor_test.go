@@ -28,7 +28,7 @@ func TestDoctorWithoutASetupSaysWhatServingWouldDo(t *testing.T) {
 	if code, _, _ := doctor(t, database, "--setup", "check"); code != 1 {
 		t.Errorf("with setup: check exit code %d, want 1", code)
 	}
-	if made := query[int](t, database, `select count(*) from pg_publication`); made != 0 {
+	if made := pgtest.Query[int](t, database, `select count(*) from pg_publication`); made != 0 {
 		t.Error("doctor has changed the database")
 	}
 }

@@ -162,7 +162,7 @@ func TestEventsOfATransactionThatIsStreamed(t *testing.T) {
 		t.Errorf("events %s, and %d of messages that were rolled back", got, len(w.events))
 	}
 	const streamed = `select stream_txns > 0 from pg_stat_replication_slots join pg_replication_slots using (slot_name) where database = current_database()`
-	eventually(t, "the server says that it streamed", func() bool { return query[bool](t, database, streamed) })
+	eventually(t, "the server says that it streamed", func() bool { return pgtest.Query[bool](t, database, streamed) })
 }
 
 // Messages of the log are in the encoding of the database: emit writes them in UTF-8 whatever that is.

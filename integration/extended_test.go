@@ -138,7 +138,7 @@ func TestWaitForIsAnsweredWhenTheStreamHasPassed(t *testing.T) {
 	c.await("subscribed")
 	for n := range 20 {
 		pgtest.Exec(t, database, fmt.Sprintf(`insert into message values (%d, 1, 'Ready?')`, n))
-		lsn := query[string](t, database, `select pg_current_wal_insert_lsn()::text`)
+		lsn := pgtest.Query[string](t, database, `select pg_current_wal_insert_lsn()::text`)
 		c.send(fmt.Sprintf(`{"type":"waitFor","lsn":%q}`, lsn))
 		c.await("transaction") // what was written before comes before the answer
 		if f := c.await("waitFor"); f.LSN != lsn || f.Cursor == "" {
@@ -146,7 +146,7 @@ func TestWaitForIsAnsweredWhenTheStreamHasPassed(t *testing.T) {
 		}
 	}
 	// Also where nothing is written, and for what no stream brings.
-	lsn := query[string](t, database, `select pg_current_wal_insert_lsn()::text`)
+	lsn := pgtest.Query[string](t, database, `select pg_current_wal_insert_lsn()::text`)
 	c.send(fmt.Sprintf(`{"type":"waitFor","lsn":%q}`, lsn))
 	c.await("waitFor")
 	c.send(`{"type":"waitFor","lsn":"soon"}`)

@@ -129,7 +129,7 @@ func TestAFilterNeedsFullBeforeImages(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, whispers)
 	serve(t, database, "reactive:\n  - {table: whisper, scopes: [id], filterRow: row.reader == null}\n")
-	if got := query[string](t, database, `select relreplident::text from pg_class where relname = 'whisper'`); got != "f" {
+	if got := pgtest.Query[string](t, database, `select relreplident::text from pg_class where relname = 'whisper'`); got != "f" {
 		t.Errorf("replica identity %s", got)
 	}
 }

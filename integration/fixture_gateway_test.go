@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 )
 
@@ -137,22 +135,6 @@ func newDatabase(t *testing.T, sql ...string) (url string) {
 	url = pgtest.Database(t)
 	pgtest.Exec(t, url, sql...)
 	return url
-}
-
-// query reads one value.
-func query[T any](t *testing.T, database, sql string) (value T) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	conn, err := pgx.Connect(ctx, database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	if err := conn.QueryRow(ctx, sql).Scan(&value); err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	return value
 }
 
 func write(t *testing.T, file, text string) {

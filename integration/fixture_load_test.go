@@ -107,7 +107,7 @@ func lastHasCome(v *view) func() bool {
 func (l *load) awaitRows(n int) {
 	l.t.Helper()
 	eventually(l.t, fmt.Sprintf("%d messages are written", n), func() bool {
-		return query[int](l.t, l.database, `select count(*) from message`) >= n
+		return pgtest.Query[int](l.t, l.database, `select count(*) from message`) >= n
 	})
 }
 

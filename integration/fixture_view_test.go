@@ -2,7 +2,6 @@ package integration_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 )
 
 // serverFrame has every member that a frame of the base protocol may have.
@@ -204,21 +203,7 @@ func difference(before, after row) row {
 // equals compares the view with what a SELECT of whole rows returns.
 func (v *view) equals(t *testing.T, database, sql string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	conn, err := pgx.Connect(ctx, database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	rows, err := conn.Query(ctx, "select to_jsonb(shown)::text from ("+sql+") shown")
-	if err != nil {
-		t.Fatal(err)
-	}
-	texts, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Fatal(err)
-	}
+	texts := pgtest.Query[[]string](t, database, "select coalesce(array_agg(to_jsonb(shown)::text), '{}') from ("+sql+") shown")
 	var want, got []string
 	for _, text := range texts {
 		r := row{}

@@ -187,7 +187,7 @@ func TestSourcesThatAreRefusedAtTheStart(t *testing.T) {
 			}
 		})
 	}
-	if made := query[int](t, database, `select count(*) from pg_replication_slots where database = current_database()`); made != 0 {
+	if made := pgtest.Query[int](t, database, `select count(*) from pg_replication_slots where database = current_database()`); made != 0 {
 		t.Error("the database was changed")
 	}
 }

@@ -20,7 +20,7 @@ func TestAClientThatComesBackAfterAKillHasMissedNothing(t *testing.T) {
 	c.until("changes flow", func() bool { return len(before.events) > 50 })
 
 	g.stop(syscall.SIGKILL)
-	rows := query[int](t, database, `select count(*) from message`)
+	rows := pgtest.Query[int](t, database, `select count(*) from message`)
 	l.awaitRows(rows + 50) // written while no gateway runs
 	g = serve(t, database, snapshots)
 	c = connect(t, g)

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 )
 
 func TestMigrateUpAppliesOnceAndStatusTells(t *testing.T) {
@@ -17,7 +19,7 @@ func TestMigrateUpAppliesOnceAndStatusTells(t *testing.T) {
 		}
 	}
 	migrate("status", `(?m)^0001_checkpoint\.sql +pending$`)
-	if query[bool](t, database, `select to_regnamespace('mtbreactive') is not null`) {
+	if pgtest.Query[bool](t, database, `select to_regnamespace('mtbreactive') is not null`) {
 		t.Error("status has made the schema")
 	}
 	migrate("up", `(?m)^applied 0001_checkpoint\.sql$`)

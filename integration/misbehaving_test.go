@@ -112,7 +112,7 @@ func TestW04AllComeBackAfterAKill(t *testing.T) {
 	for n, c := range back {
 		c.send(subscribeTo(1, cursors[n]))
 	}
-	most := query[int](t, database, `select count(*) from pg_stat_activity where datname = current_database()`)
+	most := pgtest.Query[int](t, database, `select count(*) from pg_stat_activity where datname = current_database()`)
 	for _, c := range back {
 		if f := c.await("subscribed"); !f.Resumed {
 			t.Fatalf("subscribed %+v", f)
@@ -173,7 +173,7 @@ reactive:
 		return fmt.Sprintf(`{"type":"subscribe","channel":%s,"scope":{"col":%s,"value":%s},"since":%s}`, quote(channel), quote(col), quote(value), quote(since))
 	}
 	ask("ada", frame("note", "folder", "a", "x"))
-	before := query[[]string](t, database, asked)
+	before := pgtest.Query[[]string](t, database, asked)
 	if len(before) < 2 {
 		t.Fatalf("the statements %q are too few: nothing is tested", before)
 	}
@@ -188,10 +188,10 @@ reactive:
 		ask("ada", fmt.Sprintf(`{"type":"waitFor","lsn":%s}`, quote("0/0"+evil)))
 		ask("ada"+evil, frame("note", "folder", "a", "x"))
 	}
-	if after := query[[]string](t, database, asked); !slices.Equal(after, before) {
+	if after := pgtest.Query[[]string](t, database, asked); !slices.Equal(after, before) {
 		t.Errorf("the server was asked\n%s\nand before\n%s", strings.Join(after, "\n"), strings.Join(before, "\n"))
 	}
-	if n := query[int](t, database, `select count(*) from note`); n != 1 {
+	if n := pgtest.Query[int](t, database, `select count(*) from note`); n != 1 {
 		t.Errorf("%d notes", n)
 	}
 }

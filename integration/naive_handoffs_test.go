@@ -204,7 +204,7 @@ func TestP20P21TheNaiveHandoffsLoseWhatTheGatewayDelivers(t *testing.T) {
 		released <- err
 	}()
 	eventually(t, "both have the commit", func() bool { return n.received() == 1 && g.metric("reactive_transactions_total") == 1 })
-	if got := query[int](t, database, `select count(*) from entry`); got != 0 {
+	if got := pgtest.Query[int](t, database, `select count(*) from entry`); got != 0 {
 		t.Fatal("the commit is visible, so that nothing is tested")
 	}
 	reader := connectTo(t, database)
@@ -286,7 +286,7 @@ func TestP20P21TheNaiveHandoffsLoseRowsUnderLoad(t *testing.T) {
 	if err := writing.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	total := query[int](t, database, `select count(*) from entry`)
+	total := pgtest.Query[int](t, database, `select count(*) from entry`)
 	for i, c := range clients {
 		c.until("the gateway has delivered all", func() bool { return len(views[i].rows) == total })
 	}

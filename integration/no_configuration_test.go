@@ -45,7 +45,7 @@ func TestEveryTableIsServedWithoutConfiguration(t *testing.T) {
 	if e := garden.events[0]; e.SchemaName != "garden" || e.TableName != "plant" {
 		t.Errorf("%s.%s, want the table's own schema", e.SchemaName, e.TableName)
 	}
-	if got := query[string](t, database, `select string_agg(slot_name || ' ' || plugin, ', ') from pg_replication_slots`); got != "mtbreactive pgoutput" {
+	if got := pgtest.Query[string](t, database, `select string_agg(slot_name || ' ' || plugin, ', ') from pg_replication_slots`); got != "mtbreactive pgoutput" {
 		t.Errorf("slots: %s, want mtbreactive alone", got)
 	}
 }

@@ -72,7 +72,7 @@ func TestATableThatNotifiesIsServedAsAnyOther(t *testing.T) {
 	}
 	later := connect(t, g)
 	later.subscribeWithSnapshot("message", "conversation_id", "1").equals(t, database, visible+"1")
-	if published := query[int](t, database, `select count(*) from pg_publication_tables`); published != 0 {
+	if published := pgtest.Query[int](t, database, `select count(*) from pg_publication_tables`); published != 0 {
 		t.Errorf("%d tables are published", published)
 	}
 }
@@ -106,7 +106,7 @@ func TestALostListeningConnectionIsSaidAndViewsBeginAnew(t *testing.T) {
 	// A notification that is missed whatever the timing: it is not sent.
 	pgtest.Exec(t, database, `alter table message disable trigger mtbreactive_notify`, `insert into message (id, conversation_id) values (1, 1)`,
 		`alter table message enable trigger mtbreactive_notify`)
-	ended := query[int](t, database, `select count(pg_terminate_backend(pid)) from pg_stat_activity
+	ended := pgtest.Query[int](t, database, `select count(pg_terminate_backend(pid)) from pg_stat_activity
 		where datname = current_database() and query like 'LISTEN %'`)
 	if ended != 1 {
 		t.Fatalf("%d connections listened", ended)
@@ -126,7 +126,7 @@ func TestWithoutASnapshotALostListeningConnectionSendsClientsAway(t *testing.T) 
 	database := newDatabase(t, conversations, notes, twoTalks)
 	c := connect(t, serve(t, database, strings.Replace(notifying, "snapshot: {limit: 1000}", "batchMs: 10", 1)))
 	c.subscribe("message", "conversation_id", "1")
-	query[int](t, database, `select count(pg_terminate_backend(pid)) from pg_stat_activity
+	pgtest.Query[int](t, database, `select count(pg_terminate_backend(pid)) from pg_stat_activity
 		where datname = current_database() and query like 'LISTEN %'`)
 	c.expectClose(1012, "service restart")
 }
@@ -210,7 +210,7 @@ func TestNotifyTriggerSaysWhatItCannotDo(t *testing.T) {
 	if code != 0 || !strings.Contains(stdout, `on "public"."conversation"`) || !strings.Contains(stdout, "notify_change('mtbreactive')") {
 		t.Errorf("--print: exit code %d\n%s", code, stdout)
 	}
-	if made := query[int](t, database, `select count(*) from pg_trigger where tgname like 'mtbreactive%'`); made != 0 {
+	if made := pgtest.Query[int](t, database, `select count(*) from pg_trigger where tgname like 'mtbreactive%'`); made != 0 {
 		t.Error("--print has changed the database")
 	}
 }

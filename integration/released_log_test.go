@@ -31,9 +31,9 @@ func TestAClientThatReadsNothingHoldsNoLogBack(t *testing.T) {
 func awaitReleased(t *testing.T, database string) {
 	t.Helper()
 	const atMost = 1 << 20
-	written := query[string](t, database, `select pg_current_wal_lsn()::text`)
+	written := pgtest.Query[string](t, database, `select pg_current_wal_lsn()::text`)
 	eventually(t, "the log is released", func() bool {
-		return query[bool](t, database, fmt.Sprintf(`select pg_wal_lsn_diff('%s', confirmed_flush_lsn) < %d from pg_replication_slots where slot_name = '%s'`,
+		return pgtest.Query[bool](t, database, fmt.Sprintf(`select pg_wal_lsn_diff('%s', confirmed_flush_lsn) < %d from pg_replication_slots where slot_name = '%s'`,
 			written, atMost, slotOf(t, database)))
 	})
 }

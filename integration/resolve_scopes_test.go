@@ -41,7 +41,7 @@ func TestARowIsInTheViewsOfAllItsScopes(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, transfers, `insert into transfer values (1, 1, 2, 100), (2, 2, 1, 200), (3, 2, 2, 300), (4, null, 3, 400)`)
 	g := serve(t, database, byAccount+"    snapshot: {limit: 100}\n")
-	if got := query[string](t, database, `select relreplident::text from pg_class where relname = 'transfer'`); got != "f" {
+	if got := pgtest.Query[string](t, database, `select relreplident::text from pg_class where relname = 'transfer'`); got != "f" {
 		t.Errorf("replica identity %s", got)
 	}
 	c := connect(t, g)

@@ -189,10 +189,10 @@ func TestMembersAreCaptured(t *testing.T) {
 	i := newIssuer(t)
 	database := newDatabase(t, conversations, messages, `create table member (conversation_id bigint, user_id text)`) // without a key
 	g := serve(t, database, i.settings+"reactive:\n  - table: message\n    scopes: [conversation_id]\n    authorize: "+memberships()["member"]+"\n")
-	if got := query[string](t, database, `select relreplident::text from pg_class where relname = 'member'`); got != "f" {
+	if got := pgtest.Query[string](t, database, `select relreplident::text from pg_class where relname = 'member'`); got != "f" {
 		t.Errorf("replica identity %s", got)
 	}
-	if got := query[int](t, database, `select count(*) from pg_publication_tables where tablename = 'member'`); got != 1 {
+	if got := pgtest.Query[int](t, database, `select count(*) from pg_publication_tables where tablename = 'member'`); got != 1 {
 		t.Errorf("it is published %d times", got)
 	}
 	c := connectAs(t, g, i.token("ada", time.Hour))

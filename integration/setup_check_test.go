@@ -23,7 +23,7 @@ func TestSetupCheckRefusesWithTheSQLThatMends(t *testing.T) {
 			t.Errorf("the refusal does not say %s:\n%s", part, g.stderr)
 		}
 	}
-	if made := query[int](t, database, `select (select count(*) from pg_publication) + (select count(*) from pg_replication_slots where database = current_database())`); made != 0 {
+	if made := pgtest.Query[int](t, database, `select (select count(*) from pg_publication) + (select count(*) from pg_replication_slots where database = current_database())`); made != 0 {
 		t.Fatal("setup: check has made something")
 	}
 	pgtest.Exec(t, database, sql...)
@@ -56,7 +56,7 @@ func TestARoleThatMayNotMendIsToldWhatToRun(t *testing.T) {
 	database := newDatabase(t, conversations, messages)
 	role := "reader_" + slotOf(t, database)
 	pgtest.Exec(t, database, `create role `+role+` login replication`)
-	t.Cleanup(func() { pgtest.Exec(t, maintenance(database), `drop owned by `+role, `drop role `+role) })
+	t.Cleanup(func() { pgtest.Exec(t, database, `drop owned by `+role, `drop role `+role) })
 	refused := func(parts ...string) {
 		t.Helper()
 		g := start(t, strings.Replace(database, "postgres@", role+"@", 1), chat)
@@ -68,7 +68,7 @@ func TestARoleThatMayNotMendIsToldWhatToRun(t *testing.T) {
 				t.Errorf("no %q in\n%s", part, g.stderr)
 			}
 		}
-		if slots := query[int](t, database, `select count(*) from pg_replication_slots where database = current_database()`); slots != 0 {
+		if slots := pgtest.Query[int](t, database, `select count(*) from pg_replication_slots where database = current_database()`); slots != 0 {
 			t.Errorf("%d slots were left behind", slots)
 		}
 	}

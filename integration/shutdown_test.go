@@ -72,7 +72,7 @@ func TestAfterSIGTERMTheCheckpointKnowsWhatWasDelivered(t *testing.T) {
 // insert messages ('I', relation, 'N', columns, and the first column as 't', length, text).
 func unnoted(t *testing.T, database string) map[string]bool {
 	t.Helper()
-	ids := query[[]string](t, database, fmt.Sprintf(`
+	ids := pgtest.Query[[]string](t, database, fmt.Sprintf(`
 		select coalesce(array_agg(convert_from(substring(data from 14 for get_byte(data, 12)), 'UTF8')), '{}')
 		from pg_logical_slot_peek_binary_changes('%[1]s', null, null, 'proto_version', '1', 'publication_names', 'mtbreactive')
 		where get_byte(data, 0) = ascii('I') and lsn > (select commit_lsn from mtbreactive.checkpoint where slot = '%[1]s')`, slotOf(t, database)))

@@ -26,7 +26,7 @@ func TestAfterTheServerGaveTheSlotUpClientsStartOver(t *testing.T) {
 	g.signal(syscall.SIGSTOP)
 	eventually(t, "the slot is lost", func() bool {
 		pgtest.Exec(t, database, `insert into message select max(id) + 1, 1, 'missed' from message`, `select pg_switch_wal()`, `checkpoint`)
-		return query[string](t, database, `select wal_status from pg_replication_slots`) == "lost"
+		return pgtest.Query[string](t, database, `select wal_status from pg_replication_slots`) == "lost"
 	})
 	g.signal(syscall.SIGCONT)
 	v.partial = true // what had been sent before the sleep may still come

@@ -48,7 +48,7 @@ func TestASnapshotMissesNoCommitThatIsLoggedAndNotYetVisible(t *testing.T) {
 		written <- err
 	}()
 	eventually(t, "the stream has brought the commit", func() bool { return g.metric("reactive_transactions_total") == 1 })
-	if got := query[int](t, database, `select count(*) from message`); got != 0 {
+	if got := pgtest.Query[int](t, database, `select count(*) from message`); got != 0 {
 		t.Fatal("the commit is visible, so that nothing is tested")
 	}
 	c := connect(t, g)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 )
 
 // A slot is made only when every transaction has ended that was open: the gateway says what it waits for.
@@ -30,7 +32,7 @@ func TestP28AnOpenTransactionDelaysTheFirstStart(t *testing.T) {
 	g := start(t, database, chat, "--admin", operators)
 	g.operators = "http://" + operators
 	eventually(t, "the slot is being made", func() bool {
-		return query[bool](t, database, `select exists (select from pg_replication_slots where slot_name = current_database())`)
+		return pgtest.Query[bool](t, database, `select exists (select from pg_replication_slots where slot_name = current_database())`)
 	})
 	g.awaitReadiness(http.StatusServiceUnavailable, "starting")
 	if _, status := g.ask("/status"); !strings.Contains(status, "pg_stat_activity") {

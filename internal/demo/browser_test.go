@@ -19,6 +19,7 @@ func browser(t *testing.T) context.Context {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.NoSandbox, // which root cannot have
 		chromedp.DisableGPU,
+		chromedp.Flag("force-prefers-reduced-motion", true), // animations cost a machine without a graphics card much
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
 	)

@@ -34,9 +34,10 @@ var shared sharedCluster //nolint:gochecknoglobals // see above
 
 // sharedCluster is a cluster that starts when it is first asked for. It is safe for concurrent use.
 type sharedCluster struct {
-	mu      sync.Mutex
-	cluster *cluster.Cluster
-	failed  error
+	mu       sync.Mutex
+	cluster  *cluster.Cluster
+	failed   error
+	sessions sessions
 }
 
 func (s *sharedCluster) get() (*cluster.Cluster, error) {
@@ -50,7 +51,11 @@ func (s *sharedCluster) get() (*cluster.Cluster, error) {
 			"max_wal_senders":       "100",
 			"max_connections":       "300",
 			"fsync":                 "off",
+			"autovacuum":            "off", // no database lives long enough
 		})
+		if s.failed == nil {
+			s.sessions.keep(s.cluster.URL("postgres"))
+		}
 	}
 	return s.cluster, s.failed
 }
@@ -116,6 +121,20 @@ func Exec(t testing.TB, url string, sql ...string) {
 	}
 }
 
+// Query reads one value at url, and fails the test on an error. It may be called in cleanups too.
+func Query[T any](t testing.TB, url, sql string, args ...any) (value T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	err := connected(ctx, url, func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, sql, args...).Scan(&value)
+	})
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return value
+}
+
 // start starts a cluster. What it logs, such as a fetch that takes its time, goes to stderr.
 func start(ctx context.Context, settings map[string]string) (*cluster.Cluster, error) {
 	log, err := zap.NewDevelopment()
@@ -134,16 +153,23 @@ func start(ctx context.Context, settings map[string]string) (*cluster.Cluster, e
 	return c, nil
 }
 
-// connected runs do with a connection to url.
+// connected runs do with a connection to url, which is as good as new.
 func connected(ctx context.Context, url string, do func(context.Context, *pgx.Conn) error) (err error) {
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		return err
+	conn := shared.sessions.take(url)
+	if conn == nil {
+		config, err := pgx.ParseConfig(url)
+		if err != nil {
+			return err
+		}
+		config.DefaultQueryExecMode = pgx.QueryExecModeExec // nothing is prepared that would have to be remembered
+		if conn, err = pgx.ConnectConfig(ctx, config); err != nil {
+			return err
+		}
 	}
-	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		err = errors.Join(err, conn.Close(closing))
-	}()
-	return do(ctx, conn)
+	if err = do(ctx, conn); err == nil && shared.sessions.give(ctx, url, conn) {
+		return nil
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return errors.Join(err, conn.Close(closing))
 }

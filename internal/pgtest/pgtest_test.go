@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -19,7 +20,7 @@ func TestDatabaseIsFresh(t *testing.T) {
 	for range 2 {
 		url := pgtest.Database(t)
 		pgtest.Exec(t, url, "create table orders (id int)", "insert into orders values (1); insert into orders values (2)")
-		if got := query[int](t, url, "select count(*) from orders"); got != 2 {
+		if got := pgtest.Query[int](t, url, "select count(*) from orders"); got != 2 {
 			t.Errorf("%d orders, want the 2 of this database", got)
 		}
 	}
@@ -27,7 +28,7 @@ func TestDatabaseIsFresh(t *testing.T) {
 
 func TestSharedClusterReplicatesLogically(t *testing.T) {
 	url := pgtest.Database(t)
-	if got := query[string](t, url, "show wal_level"); got != "logical" {
+	if got := pgtest.Query[string](t, url, "show wal_level"); got != "logical" {
 		t.Errorf("wal_level is %s", got)
 	}
 }
@@ -50,11 +51,11 @@ func TestDatabaseIsDroppedUnderAStubbornClient(t *testing.T) {
 			}
 		}()
 		<-reading
-		if got := query[int](t, maintenance, slots+" and active"); got != 1 {
+		if got := pgtest.Query[int](t, maintenance, slots+" and active"); got != 1 {
 			t.Errorf("%d active slots before the drop, want 1", got)
 		}
 	})
-	if got := query[int](t, maintenance, slots); got != 0 {
+	if got := pgtest.Query[int](t, maintenance, slots); got != 0 {
 		t.Error("the slot is still there")
 	}
 	if conn, err := pgx.Connect(t.Context(), url); err == nil {
@@ -91,7 +92,7 @@ func read(ctx context.Context, url string, reading chan<- struct{}) {
 
 func TestClusterIsTheTestsOwn(t *testing.T) {
 	c := pgtest.Cluster(t, map[string]string{"wal_level": "replica"})
-	if got := query[string](t, c.URL("postgres"), "show wal_level"); got != "replica" {
+	if got := pgtest.Query[string](t, c.URL("postgres"), "show wal_level"); got != "replica" {
 		t.Errorf("wal_level is %s, want the test's own setting", got)
 	}
 }
@@ -128,5 +129,23 @@ func TestMainLeavesNothing(t *testing.T) {
 	left, err := os.ReadDir(temp)
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
+// Connections are used again, and nobody finds what another has left in one, or a dead one.
+func TestASessionIsAsGoodAsNew(t *testing.T) {
+	url := pgtest.Database(t)
+	pgtest.Exec(t, url, "set timezone to 'Asia/Kolkata'", "create temp table cart (id int)", "select pg_advisory_lock(1)", "begin")
+	pgtest.Exec(t, url, "set timezone to 'Asia/Kolkata'", "create temp table cart (id int)", "select pg_advisory_lock(1)")
+	if got := pgtest.Query[string](t, url, "select current_setting('timezone') || coalesce(to_regclass('cart')::text, '') || pg_try_advisory_lock(1)"); strings.Contains(got, "Kolkata") || !strings.HasSuffix(got, "true") || strings.Contains(got, "cart") {
+		t.Errorf("the session has %s", got)
+	}
+	before := pgtest.Query[int](t, url, "select pg_backend_pid()")
+	if again := pgtest.Query[int](t, url, "select pg_backend_pid()"); again != before {
+		t.Error("a new session was begun")
+	}
+	pgtest.Exec(t, pgtest.Database(t), "select pg_terminate_backend(pid, 10000) from pg_stat_activity where pid = "+strconv.Itoa(before))
+	if after := pgtest.Query[int](t, url, "select pg_backend_pid()"); after == before {
+		t.Error("a session that was ended answers")
 	}
 }

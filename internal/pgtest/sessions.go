@@ -1,0 +1,74 @@
+package pgtest
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// sessions keeps the connections to some databases for who asks next: a server takes longer to begin a session than to run
+// most statements. It is safe for concurrent use. The zero value keeps none.
+type sessions struct {
+	mu   sync.Mutex
+	idle map[string][]*pgx.Conn // by URL; a key is a database whose connections are kept
+}
+
+// keep begins to keep the connections to url.
+func (s *sessions) keep(url string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.idle == nil {
+		s.idle = map[string][]*pgx.Conn{}
+	}
+	s.idle[url] = nil
+}
+
+// end closes what is kept of url.
+func (s *sessions) end(ctx context.Context, url string) {
+	s.mu.Lock()
+	kept := s.idle[url]
+	delete(s.idle, url)
+	s.mu.Unlock()
+	for _, conn := range kept {
+		_ = conn.Close(ctx) // it has nothing to lose
+	}
+}
+
+// take returns a connection that is kept and alive, else nil.
+func (s *sessions) take(url string) *pgx.Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		kept := s.idle[url]
+		if len(kept) == 0 {
+			return nil
+		}
+		conn := kept[len(kept)-1]
+		s.idle[url] = kept[:len(kept)-1]
+		if conn.PgConn().CheckConn() == nil {
+			return conn
+		}
+		_ = conn.Close(context.Background()) // the server has ended it
+	}
+}
+
+// give keeps a connection as good as new, or returns false.
+func (s *sessions) give(ctx context.Context, url string, conn *pgx.Conn) bool {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if conn.PgConn().TxStatus() != 'I' {
+		return false
+	}
+	if _, err := conn.PgConn().Exec(ctx, "discard all").ReadAll(); err != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.idle[url]; !ok {
+		return false
+	}
+	s.idle[url] = append(s.idle[url], conn)
+	return true
+}

@@ -66,7 +66,7 @@ func connectWith(t *testing.T, g *gateway, query string, header http.Header, sub
 }
 
 func TestWithoutAGoodTokenTheConnectionIsClosed(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	good, other := newIssuer(t), newIssuer(t)
 	g := serve(t, newDatabase(t, conversations, messages), good.settings)
 	for name, header := range map[string]http.Header{
@@ -85,7 +85,7 @@ func TestWithoutAGoodTokenTheConnectionIsClosed(t *testing.T) {
 }
 
 func TestATokenIsTakenFromWhereItIsSwitchedOn(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	i := newIssuer(t)
 	g := serve(t, newDatabase(t, conversations, messages), i.settings)
 	token := i.token("ada", time.Hour)
@@ -140,7 +140,7 @@ func TestOnlyMembersSubscribe(t *testing.T) {
 }
 
 func TestAnAuthorizerThatCannotWorkEndsTheStart(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	g := start(t, newDatabase(t, conversations, messages),
 		"reactive:\n  - table: message\n    scopes: [conversation_id]\n    authorize: {member: {table: member, scope: conversation_id, user: user_id}}\n")
 	if code := g.wait(); code != 2 {

@@ -93,7 +93,7 @@ func (a *attached) logged(t *testing.T, message string) {
 
 // Who does not get in, by an error, by being nobody and by a panic, is closed as the protocol says.
 func TestAGoFunctionAuthenticates(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages, twoTalks)
 	a := attach(t, database, chat, nil)
 	for _, user := range []string{"", "nil", "mallory"} {
@@ -106,7 +106,7 @@ func TestAGoFunctionAuthenticates(t *testing.T) {
 }
 
 func TestAGoFunctionAuthorizes(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages, twoTalks)
 	a := attach(t, database, chat, map[string]reactive.Channel{"message": {
 		Authorize: func(ctx context.Context, p *auth.Principal, s auth.Subscription) error {
@@ -138,7 +138,7 @@ func TestAGoFunctionAuthorizes(t *testing.T) {
 // The function is asked of snapshots and of changes; the row that it panics over is shown to nobody, and everything else
 // goes on.
 func TestAGoFunctionFiltersRows(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, whispers, `insert into whisper values (1, 1, null, 'for all'), (2, 1, 'bob', 'for Bob'), (3, 1, 'panic', 'for nobody')`)
 	a := attach(t, database, "reactive: [{table: whisper, scopes: [conversation_id], snapshot: {limit: 100}}]", map[string]reactive.Channel{"whisper": {
 		FilterColumns: []string{"reader"},
@@ -175,7 +175,7 @@ func TestAGoFunctionFiltersRows(t *testing.T) {
 
 // A row goes where the function says, whatever its columns say; where there is no saying, the views begin anew.
 func TestAGoFunctionResolvesScopes(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, `create table parcel (id int primary key, route text, body text)`)
 	a := attach(t, database, "reactive: [{table: parcel, scopes: [city]}]", map[string]reactive.Channel{"parcel": {
 		ResolveColumns: []string{"route"},
@@ -229,7 +229,7 @@ func TestAGoFunctionResolvesScopes(t *testing.T) {
 
 // The payload is the program's own; one that its parser fails over is not told, and those after it are.
 func TestAGoFunctionReadsNotifications(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations)
 	var calls atomic.Int32
 	a := attachWith(t, reactive.Options{

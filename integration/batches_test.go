@@ -7,7 +7,7 @@ import (
 )
 
 func TestABatchIsOneFrameWithTheEventsInTheirOrder(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages, twoTalks)
 	c := connect(t, serve(t, database, `
 reactive:
@@ -25,7 +25,7 @@ reactive:
 
 // The client that leaves the batch open is sent what is in it before it is sent away.
 func TestABatchIsNotLostInAShutdown(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages, twoTalks)
 	g := serve(t, database, `
 reactive:

@@ -13,7 +13,7 @@ import (
 
 // One pane writes, edits, moves and deletes; the other shows it, by way of PostgreSQL's log and a WebSocket.
 func TestInABrowserWhatOnePaneDoesTheOtherShows(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	d := startDemo(t, nil)
 	p := open(t, d.page+"#left=1&right=1")
 	p.wait(`document.querySelectorAll('[data-role=status][data-state=live]').length === 2`)

@@ -10,7 +10,7 @@ import (
 
 // Each is refused with exit code 2, the place, and what to write instead.
 func TestAWrongConfigurationIsRefusedWithItsPlace(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages)
 	for name, each := range map[string]struct {
 		yaml string
@@ -55,7 +55,7 @@ func TestAWrongConfigurationIsRefusedWithItsPlace(t *testing.T) {
 }
 
 func TestNoDatabaseIsRefused(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	code, _, stderr := command(t)
 	if code != 2 || !strings.Contains(stderr, "databaseUrl") || !strings.Contains(stderr, "REACTIVE_DATABASE_URL") {
 		t.Errorf("exit code %d:\n%s", code, stderr)
@@ -63,7 +63,7 @@ func TestNoDatabaseIsRefused(t *testing.T) {
 }
 
 func TestFlagsGoBeforeTheEnvironmentAndThatBeforeTheFile(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages)
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "reactive.yaml"), "slot: "+slotOf(t, database)+"\npath: /file\nlisten: 127.0.0.1:0\nadmin: ${OPERATORS}\n")
@@ -81,7 +81,7 @@ func TestFlagsGoBeforeTheEnvironmentAndThatBeforeTheFile(t *testing.T) {
 }
 
 func TestAnAddressThatIsInUseIsSaidSo(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages)
 	first := serve(t, database, chat)
 	taken := strings.TrimPrefix(first.operators, "http://")

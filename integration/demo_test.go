@@ -76,7 +76,7 @@ func (d *demo) ends() {
 
 // PostgreSQL refuses to run as root, and the demo does not.
 func TestDemoRunsAsAnyUserAndLeavesNothing(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	users := map[string]*syscall.Credential{"the tests' own user": nil}
 	if os.Geteuid() == 0 {
 		users["nobody"] = credential(t, "nobody")
@@ -94,7 +94,7 @@ func TestDemoRunsAsAnyUserAndLeavesNothing(t *testing.T) {
 }
 
 func TestDemoKeepsItsDatabaseWithData(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	data := filepath.Join(openFolder(t), "chat")
 	d := startDemo(t, nil, "--data", data)
 	const kept = `select count(*) from message where body = 'to be kept'`
@@ -115,7 +115,7 @@ func TestDemoKeepsItsDatabaseWithData(t *testing.T) {
 }
 
 func TestDemoDiesWithoutLeavingAServer(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	d := startDemo(t, nil)
 	d.stop(syscall.SIGKILL)
 	eventually(t, "its server and its folder are gone", func() bool {

@@ -56,6 +56,7 @@ func TestDoctorFindsWhatEndangersTheSlot(t *testing.T) {
 			}
 			pgtest.Exec(t, database, conversations, messages, twoTalks)
 			serve(t, database, chat).stop(interrupt)
+			awaitFreeSlot(t, database)
 			run := func(statements []string) {
 				t.Helper()
 				for _, sql := range statements {
@@ -155,6 +156,7 @@ func TestDoctorFindsWhatATableLacks(t *testing.T) {
 				t.Skipf("PostgreSQL %d does not have it", version)
 			}
 			serve(t, database, chat).stop(interrupt)
+			awaitFreeSlot(t, database)
 			role := "doctor_" + slotOf(t, database)
 			pgtest.Exec(t, database, `create role `+role+` login replication`, `grant select on message, conversation to `+role,
 				`grant usage on schema mtbreactive to `+role, `grant select on mtbreactive.migration to `+role,

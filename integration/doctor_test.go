@@ -52,6 +52,7 @@ func TestDoctorFindsEachBrokenThingAndMendsIt(t *testing.T) {
 			t.Parallel()
 			database := newDatabase(t, conversations, messages)
 			serve(t, database, chat).stop(interrupt)
+			awaitFreeSlot(t, database)
 			pgtest.Exec(t, database, each.breaks)
 			code, stdout, _ := doctorOf(t, database, chat)
 			if code != 1 || !strings.Contains(stdout, each.check) || !strings.Contains(stdout, each.want) {

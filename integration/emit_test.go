@@ -173,6 +173,7 @@ func TestEventsInADatabaseThatIsNotUTF8(t *testing.T) {
 	pgtest.Exec(t, maintenance(base), `create database `+name+` encoding 'LATIN1' locale 'C' template template0`)
 	database := strings.Replace(base, slotOf(t, base), name, 1)
 	t.Cleanup(func() {
+		awaitFreeSlot(t, database)
 		pgtest.Exec(t, database, `select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()`)
 		pgtest.Exec(t, maintenance(base), `drop database `+name)
 	})

@@ -11,7 +11,7 @@ import (
 )
 
 func TestEveryRefusalIsItsErrorFrameAndTheConnectionGoesOn(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages, twoTalks)
 	c := connect(t, serve(t, database, chat))
 	for _, each := range []struct{ frame, code string }{

@@ -74,7 +74,7 @@ func TestW24EachClientSeesTheRowsThatItsFilterShows(t *testing.T) {
 
 // Where the filter comes to an error nobody sees the row, and operators see that.
 func TestAFilterThatFailsShowsNothing(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	i := newIssuer(t)
 	database := newDatabase(t, whispers, `insert into whisper values (1, 1, null, 'Hello')`)
 	g := serve(t, database, i.settings+`
@@ -181,7 +181,7 @@ func TestAFilterColumnThatIsAlteredClosesItsChannel(t *testing.T) {
 }
 
 func TestAFilterThatCannotWorkEndsTheStart(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, whispers)
 	for filter, want := range map[string]string{
 		"row.raeder == null": "reactive.yaml:4:16: table public.whisper has no column raeder: write reader",

@@ -96,6 +96,14 @@ func (g *gateway) awaitReadiness(status int, why string) {
 	})
 }
 
+// awaitFreeSlot waits until the server knows that the gateways of the database are gone.
+func awaitFreeSlot(t *testing.T, database string) {
+	t.Helper()
+	eventually(t, "the slot is free", func() bool {
+		return pgtest.Query[bool](t, database, `select not exists (select from pg_replication_slots where database = current_database() and active)`)
+	})
+}
+
 // ask sends a GET to the operators' address. Status 0 is no answer.
 func (g *gateway) ask(path string) (status int, body string) { return get(g.t, g.operators+path) }
 

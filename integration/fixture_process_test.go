@@ -17,6 +17,16 @@ const interrupt = syscall.SIGINT
 // patience bounds every wait. Nothing that works takes nearly as long, also on a busy machine.
 const patience = 90 * time.Second
 
+// onAnyServer says of a test that no version of PostgreSQL has a part in what it shows. Where the tests run again, on a second
+// server, it is left out; where they run, it runs beside the others.
+func onAnyServer(t *testing.T) {
+	t.Helper()
+	if os.Getenv("REACTIVE_TEST_AGAIN") != "" {
+		t.Skip("shown on the first server")
+	}
+	t.Parallel()
+}
+
 // eventually waits until the condition holds.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()

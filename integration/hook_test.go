@@ -69,7 +69,7 @@ func (g *gateway) post(body string) (status int, answer string) {
 }
 
 func TestEventsOfWhatIsNoTable(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages, members, twoTalks)
 	g := serveHook(t, database)
 	c := connect(t, g)
@@ -137,7 +137,7 @@ func TestEventsOfATableThatIsNotCaptured(t *testing.T) {
 
 // What is refused reaches nobody, and the answer says what to do.
 func TestEventsThatTheHookRefuses(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages, members, twoTalks)
 	g := serveHook(t, database)
 	for body, want := range map[string]struct {
@@ -164,7 +164,7 @@ func TestEventsThatTheHookRefuses(t *testing.T) {
 
 // What is wrong with the sources ends the start, and says what to write.
 func TestSourcesThatAreRefusedAtTheStart(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages, members, `create publication mtbreactive for table message`, `alter table member add tags text[]`)
 	for name, c := range map[string]struct{ env, yaml, want string }{
 		"no token":         {"", hooked, "reactive.yaml:3:20: the environment variable SHOP_TOKEN is not set: set it to a random text"},

@@ -9,7 +9,7 @@ import (
 
 // They come while rows are written, edited, moved between their conversations and deleted.
 func TestTwoHundredClientsAllSeeWhatSelectReturns(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	const clients, talks = 200, 20
 	database := newDatabase(t)
 	l := startLoad(t, database, talks)

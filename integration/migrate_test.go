@@ -31,7 +31,7 @@ func TestMigrateUpAppliesOnceAndStatusTells(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	code, stdout, _ := command(t, "version")
 	if code != 0 || !regexp.MustCompile(`^reactive-gw \S+`).MatchString(stdout) {
 		t.Errorf("exit code %d: %s", code, stdout)

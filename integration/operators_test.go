@@ -13,7 +13,7 @@ import (
 
 // The names are what dashboards and alerts are made of.
 func TestMetricsKeepTheirNames(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages, twoTalks)
 	g := serve(t, database, chat)
 	c := connect(t, g)
@@ -54,7 +54,7 @@ func TestMetricsKeepTheirNames(t *testing.T) {
 }
 
 func TestStatusSaysWhatTheGatewayDoes(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages)
 	g := serve(t, database, chat)
 	connect(t, g).subscribe("message", "conversation_id", "1")
@@ -91,7 +91,7 @@ func TestW28WhatIsForOperatorsIsNotOnThePublicAddress(t *testing.T) {
 }
 
 func TestProfilesAreServedOnlyOnRequest(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	g := serve(t, newDatabase(t, conversations, messages), chat)
 	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline", "/debug/vars"} {
 		if status, _ := g.ask(path); status != http.StatusNotFound {
@@ -101,7 +101,7 @@ func TestProfilesAreServedOnlyOnRequest(t *testing.T) {
 }
 
 func TestTheOperatorsAddressCanBeSwitchedOff(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages, twoTalks)
 	g := start(t, database, chat, "--admin", "")
 	g.awaitServing()

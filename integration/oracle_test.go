@@ -46,7 +46,7 @@ func TestEveryViewIsTrueWhateverFails(t *testing.T) {
 	for _, restart := range restartModes {
 		t.Run(restart, func(t *testing.T) {
 			t.Parallel()
-			letLoose(t, restart, size{clients: 6, views: 5, batches: 4, transactions: 10, mutations: 10, faults: 2, writers: 3})
+			letLoose(t, restart, size{clients: 6, views: 5, batches: 3, transactions: 10, mutations: 10, faults: 2, writers: 3})
 		})
 	}
 }

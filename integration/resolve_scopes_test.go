@@ -110,7 +110,7 @@ func TestScopesThatAreNotKnownEndTheChannelsViews(t *testing.T) {
 }
 
 func TestResolveScopesThatCannotWorkEndsTheStart(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, transfers)
 	for entry, want := range map[string]string{
 		"scopes: [account]\n    resolveScopes: [\"{'col': 'acount', 'value': row.sender}\"]":                                "reactive.yaml:4:21: acount is none of the scopes: write acount into scopes",
@@ -267,7 +267,7 @@ func TestALookupInATableThatIsNotPublished(t *testing.T) {
 }
 
 func TestLookupsThatCannotWorkEndTheStart(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, tasks...)
 	for sql, want := range map[string]string{
 		"select project_id from task_lists where id = $row.list_id":        "reactive.yaml:4:20: describe a query: ERROR: relation \"task_lists\" does not exist",

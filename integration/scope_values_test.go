@@ -9,7 +9,7 @@ import (
 
 // Each client gets its scope back as it wrote it, and all get the same changes.
 func TestANumberAndItsDigitsAreOneScope(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages, `insert into conversation values (42, 'Answers')`)
 	g := serve(t, database, chat)
 	spellings := []string{

@@ -84,7 +84,7 @@ func unnoted(t *testing.T, database string) map[string]bool {
 }
 
 func TestWhileItDrainsItIsNotReady(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages, twoTalks)
 	g := serve(t, database, chat)
 	holdUp(t, g, database)
@@ -99,7 +99,7 @@ func TestWhileItDrainsItIsNotReady(t *testing.T) {
 }
 
 func TestASecondSignalEndsItAtOnce(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		database := newDatabase(t, conversations, messages, twoTalks)
 		g := serve(t, database, chat)

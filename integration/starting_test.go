@@ -48,7 +48,7 @@ func TestP28AnOpenTransactionDelaysTheFirstStart(t *testing.T) {
 // While the issuer of tokens does not answer nobody gets in. That is no reason for the gateway to end, nor to be started
 // anew when the issuer is there.
 func TestAnIssuerThatIsAwayWhenTheGatewayStarts(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)

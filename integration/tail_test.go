@@ -9,7 +9,7 @@ import (
 )
 
 func TestTailPrintsTheFramesAsTheyAre(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages, twoTalks)
 	g := serve(t, database, chat)
 	tail := run(t, t.TempDir(), nil, "tail", "--url", g.clients, "message", "conversation_id=1")
@@ -25,7 +25,7 @@ func TestTailPrintsTheFramesAsTheyAre(t *testing.T) {
 }
 
 func TestTailEndsWithTheGateway(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	g := serve(t, newDatabase(t, conversations, messages), chat)
 	tail := run(t, t.TempDir(), nil, "tail", "--url", g.clients, "message", "conversation_id=1")
 	eventually(t, "it is subscribed", func() bool { return tail.stdout.String() != "" })
@@ -36,7 +36,7 @@ func TestTailEndsWithTheGateway(t *testing.T) {
 }
 
 func TestTailSaysWhatIsWrong(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	g := serve(t, newDatabase(t, conversations, messages), chat)
 	for _, each := range []struct {
 		args []string

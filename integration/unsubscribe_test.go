@@ -7,7 +7,7 @@ import (
 )
 
 func TestAfterUnsubscribeNothingComesAnyMore(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages, twoTalks)
 	g := serve(t, database, chat)
 	c := connect(t, g)
@@ -24,7 +24,7 @@ func TestAfterUnsubscribeNothingComesAnyMore(t *testing.T) {
 }
 
 func TestUnsubscribingWhatIsNotSubscribedHasNoReply(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	g := serve(t, newDatabase(t, conversations, messages), chat)
 	c := connect(t, g)
 	c.send(`{"type":"unsubscribe","channel":"message","scope":{"col":"conversation_id","value":77}}`)
@@ -32,7 +32,7 @@ func TestUnsubscribingWhatIsNotSubscribedHasNoReply(t *testing.T) {
 }
 
 func TestSubscribingAgainDeliversNothingTwice(t *testing.T) {
-	t.Parallel()
+	onAnyServer(t)
 	database := newDatabase(t, conversations, messages, twoTalks)
 	c := connect(t, serve(t, database, chat))
 	c.subscribe("message", "conversation_id", "1")

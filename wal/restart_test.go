@@ -39,6 +39,7 @@ func TestP08GapsWhileNoGatewayRunsEndTheEpoch(t *testing.T) {
 			if err := first.stop(); err != nil {
 				t.Fatal(err)
 			}
+			eventually(t, "the slot is free", func() bool { return first.walsender(t) == 0 })
 			pgtest.Exec(t, url, fmt.Sprintf(c.meanwhile, first.server.Slot))
 			second := start(t, url)
 			if same := first.epoch() == second.epoch(); same != (name == "nothing") {

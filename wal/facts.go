@@ -52,7 +52,8 @@ type SlotFacts struct {
 	ActivePID int32
 	WALStatus string // reserved, extended, unreserved or lost
 	Confirmed cdc.LSN
-	Retained  int64 // bytes of log that the slot holds back
+	LogEnd    cdc.LSN // of what is flushed of the server's log
+	Retained  int64   // bytes of log that the slot holds back
 	// Invalidated is why the slot is lost, as versions from 17 on say it; empty where it is not, or not known.
 	Invalidated string
 	Failover    bool  // standbys may have a copy; only from version 17 on
@@ -94,6 +95,8 @@ from pg_catalog.pg_roles r where r.rolname = current_user`
 const slotFacts = `
 select coalesce(plugin, ''), slot_type = 'logical', coalesce(database, ''), temporary, active, coalesce(active_pid, 0),
        coalesce(wal_status, 'lost'), coalesce(confirmed_flush_lsn, '0/0')::text,
+       coalesce(case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() else pg_catalog.pg_current_wal_flush_lsn() end,
+           '0/0')::text,
        coalesce(pg_catalog.pg_wal_lsn_diff(
            case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() else pg_catalog.pg_current_wal_lsn() end,
            restart_lsn), 0)::bigint,
@@ -162,13 +165,15 @@ func readSlot(ctx context.Context, q Querier, name string) (*SlotFacts, error) {
 	var slot *SlotFacts
 	err := each(ctx, q, "read replication slot", slotFacts, []any{name}, func(rows pgx.Rows) error {
 		s := &SlotFacts{}
-		var confirmed string
-		err := rows.Scan(&s.Plugin, &s.Logical, &s.Database, &s.Temporary, &s.Active, &s.ActivePID, &s.WALStatus, &confirmed, &s.Retained,
-			&s.Invalidated, &s.Failover, &s.KeepSize, &s.ServerStart)
-		if err != nil {
-			return err
+		var confirmed, logEnd string
+		err := rows.Scan(&s.Plugin, &s.Logical, &s.Database, &s.Temporary, &s.Active, &s.ActivePID, &s.WALStatus, &confirmed, &logEnd,
+			&s.Retained, &s.Invalidated, &s.Failover, &s.KeepSize, &s.ServerStart)
+		if err == nil {
+			s.Confirmed, err = cdc.ParseLSN(confirmed)
 		}
-		s.Confirmed, err = cdc.ParseLSN(confirmed)
+		if err == nil {
+			s.LogEnd, err = cdc.ParseLSN(logEnd)
+		}
 		slot = s
 		return err
 	})

@@ -194,7 +194,9 @@ func (s *Source) resume(ctx context.Context, st *stream, identity *pglogrepl.Ide
 		return err
 	}
 	c := &continuity{
-		systemID: identity.SystemID, timeline: identity.Timeline, logEnd: cdc.LSN(identity.XLogPos), slot: slot.Confirmed,
+		systemID: identity.SystemID, timeline: identity.Timeline, slot: slot.Confirmed,
+		// As read with the slot in our hands: a gateway that had it a moment ago may have read on after identity was asked for.
+		logEnd: max(cdc.LSN(identity.XLogPos), slot.LogEnd),
 		stored: stored, noted: noted, reached: s.tracker.Reached(), received: s.tracker.End(), remade: s.server.remade.get(),
 	}
 	goesOn, reset := c.judge()

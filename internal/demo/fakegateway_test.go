@@ -172,9 +172,9 @@ func (c *farewellConn) Write(p []byte) (int, error) {
 // farewell writes a close frame (RFC 6455, 5.5.1).
 func (c *farewellConn) farewell(code uint16, reason string) {
 	frame := append([]byte{0x88, byte(2 + len(reason))}, byte(code>>8), byte(code))
-	_, _ = c.Write(append(frame, reason...))
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	_, _ = c.Conn.Write(append(frame, reason...))
 	c.said = true
 }
 

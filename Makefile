@@ -15,7 +15,7 @@ test:
 	@.ci/install postgresql chromium compiler procps
 	go vet ./...
 	go test -race -count=1 -timeout 20m -parallel $(PARALLEL) ./...
-	.ci/on-newest-postgresql go test -count=1 -timeout 20m -parallel $(PARALLEL) ./wal/... ./auth ./integration ./gateway/reactive
+	.ci/on-newest-postgresql go test -count=1 -timeout 20m -parallel $(PARALLEL) ./wal/... ./auth ./integration
 
 # What the oracle in integration/ does, for SOAK in all, a quarter for each way of restarting the gateway. What is drawn is
 # drawn from SEED; ORACLE takes further flags, such as -clients=80 (go test ./integration -args -help lists them).

@@ -82,6 +82,7 @@ func runAs(t *testing.T, user *syscall.Credential, dir string, env []string, arg
 			p.cmd.Env = append(p.cmd.Env, variable)
 		}
 	}
+	p.cmd.Env = append(p.cmd.Env, "GORACE=atexit_sleep_ms=0") // it would wait a second at the end, for nothing
 	p.cmd.Env = append(p.cmd.Env, env...)
 	// A group of its own: a Ctrl-C at the tests' terminal is not meant for it.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: user}

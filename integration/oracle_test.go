@@ -112,6 +112,9 @@ func letLoose(t *testing.T, restart string, size size) {
 	for batch := 0; batch < size.batches || time.Since(began) < size.time; batch++ {
 		o.batch(batch)
 		o.figures.batches++
+		if *soakTime > 0 && o.figures.batches%10 == 0 { // for who watches
+			t.Logf("%d batches of at least %d, %d transactions, %s so far", o.figures.batches, size.batches, o.writers.committed.Load(), time.Since(began).Round(time.Second))
+		}
 	}
 }
 

@@ -246,7 +246,7 @@ func TestAMemberThatStaysLosesNothing(t *testing.T) {
 		"truncated and refilled": {{Op: cdc.Truncate, Table: memberTable()}, inserted(memberTable(), member(42, "ada"))},
 	} {
 		t.Run(name, func(t *testing.T) {
-			guardedFeed(t, 1<<20, func(t *testing.T, g *guarded) {
+			guardedFeed(t, 1<<20, func(_ *testing.T, g *guarded) {
 				ada := g.joins("ada", in42)
 				g.deliver(append([]cdc.Change{g.says(1, "a")}, append(changes, g.says(2, "b"))...)...)
 				g.deliver(g.says(3, "c"))
@@ -288,7 +288,7 @@ func TestWithoutAnAnswerASubscriptionEnds(t *testing.T) {
 		"nobody can be told of": func(g *guarded) { g.shown = 1; clear(g.members) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			guardedFeed(t, 1<<20, func(t *testing.T, g *guarded) {
+			guardedFeed(t, 1<<20, func(_ *testing.T, g *guarded) {
 				ada := g.joins("ada", in42)
 				g.set(func() { prepare(g) })
 				g.deliver(deleted(memberTable(), member(42, "ada")), g.says(1, "secret"))
@@ -374,7 +374,7 @@ func TestARemovedMemberGetsNoSnapshot(t *testing.T) {
 	withSnapshots := func(ch *fanout.Channel) { ch.Snapshot = &fanout.SnapshotOptions{Limit: 9} }
 	for name, member := range map[string]bool{"removed": false, "given back": true} {
 		t.Run(name, func(t *testing.T) {
-			guardedFeed(t, 1<<20, func(t *testing.T, g *guarded) {
+			guardedFeed(t, 1<<20, func(_ *testing.T, g *guarded) {
 				ada := g.joins("ada", in42)
 				g.deliver(deleted(memberTable(), row(42, "ada")), g.says(1, "hello"))
 				time.Sleep(time.Second)
@@ -411,7 +411,7 @@ func TestAHoldIsBounded(t *testing.T) {
 }
 
 func TestBatchesAndHolds(t *testing.T) {
-	guardedFeed(t, 1<<20, func(t *testing.T, g *guarded) {
+	guardedFeed(t, 1<<20, func(_ *testing.T, g *guarded) {
 		ada, bob := g.joins("ada", in42), g.joins("bob", in42)
 		g.deliver(g.says(1, "before"))
 		g.deliver(deleted(memberTable(), member(42, "ada")))

@@ -66,7 +66,7 @@ func TestWhatIsIngestedWhileASnapshotIsReadFollowsIt(t *testing.T) {
 
 // A change whose place before is not known outdates also the snapshot that is being read.
 func TestWhatIsIngestedWithoutItsOldPlaceIsAFreshSnapshot(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *site) {
+	inBubble(t, func(_ *testing.T, s *site) {
 		v := s.view("7")
 		v.expect("subscribed", "snapshot ")
 		s.release = make(chan struct{})

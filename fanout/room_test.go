@@ -100,7 +100,7 @@ func snapshotsWaitForRoom(t *testing.T, extended bool) {
 
 // Whoever comes when a reading has failed gets one of its own, though somebody is still there who waited for that.
 func TestW05NobodyWaitsForAReadingThatHasFailed(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *site) {
+	inBubble(t, func(_ *testing.T, s *site) {
 		first := s.view("7")
 		first.expect("subscribed", "snapshot ")
 		s.fail = context.DeadlineExceeded

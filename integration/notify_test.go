@@ -197,7 +197,7 @@ func TestNotifyTriggerSaysWhatItCannotDo(t *testing.T) {
 		want string
 	}{
 		"no table":  {nil, 2, "write migrate notify-trigger"},
-		"a typo":    {[]string{"conversatoin"}, 2, "there is no table public.conversatoin: write public.conversation"},
+		"a typo":    {[]string{"conversaton"}, 2, "there is no table public.conversaton: write public.conversation"},
 		"no name":   {[]string{"a.b.c"}, 2, "is not schema.table"},
 		"published": {[]string{"message"}, 1, `table public.message is in publication mtbreactive, so its changes come from the log already`},
 	} {

@@ -90,11 +90,11 @@ func (t *table) shape(further []string, key object, bare []bool) *cdc.Table {
 	}
 	columns := make([]cdc.Column, 0, len(t.Columns)+len(further))
 	for i, c := range t.Columns {
-		c.Column.Key = isKey(c.Column)
+		c.Key = isKey(c.Column)
 		if c.AsSent && bare[i] {
-			c.Column.JSON = appendBare
+			c.JSON = appendBare
 		}
-		id.WriteString(strconv.FormatBool(c.Column.Key) + strconv.FormatBool(c.AsSent && bare[i]))
+		id.WriteString(strconv.FormatBool(c.Key) + strconv.FormatBool(c.AsSent && bare[i]))
 		columns = append(columns, c.Column)
 	}
 	for _, name := range further {

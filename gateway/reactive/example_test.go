@@ -79,7 +79,7 @@ reactive:
 	defer func() { _ = gw.Stop(ctx) }() // before the server, which does not wait for WebSockets
 
 	// A browser would send the cookie by itself.
-	client, _, err := websocket.Dial(ctx, strings.Replace(server.URL, "http", "ws", 1)+"/ws",
+	client, _, err := websocket.Dial(ctx, strings.Replace(server.URL, "http", "ws", 1)+"/ws", //nolint:bodyclose // the connection is the body
 		&websocket.DialOptions{HTTPHeader: http.Header{"Cookie": {"session=7f3a"}}})
 	if err != nil {
 		fmt.Println(err)

@@ -24,7 +24,7 @@ func notifyTriggerOn(ctx context.Context, cfg *config.Config, name string, show 
 		channel = cfg.Ingest.Notify.Channel
 	}
 	if show {
-		fmt.Fprint(out, migrations.NotifyTriggerSQL(table.Schema, table.Name, channel))
+		fmt.Fprintf(out, "%s", migrations.NotifyTriggerSQL(table.Schema, table.Name, channel))
 		return nil
 	}
 	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal())

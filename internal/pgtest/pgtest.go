@@ -155,7 +155,7 @@ func start(ctx context.Context, settings map[string]string) (*cluster.Cluster, e
 
 // connected runs do with a connection to url, which is as good as new.
 func connected(ctx context.Context, url string, do func(context.Context, *pgx.Conn) error) (err error) {
-	conn := shared.sessions.take(url)
+	conn := shared.sessions.take(ctx, url)
 	if conn == nil {
 		config, err := pgx.ParseConfig(url)
 		if err != nil {

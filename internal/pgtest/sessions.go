@@ -37,21 +37,25 @@ func (s *sessions) end(ctx context.Context, url string) {
 }
 
 // take returns a connection that is kept and alive, else nil.
-func (s *sessions) take(url string) *pgx.Conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *sessions) take(ctx context.Context, url string) *pgx.Conn {
 	for {
-		kept := s.idle[url]
-		if len(kept) == 0 {
-			return nil
-		}
-		conn := kept[len(kept)-1]
-		s.idle[url] = kept[:len(kept)-1]
-		if conn.PgConn().CheckConn() == nil {
+		conn := s.pop(url)
+		if conn == nil || conn.Ping(ctx) == nil {
 			return conn
 		}
-		_ = conn.Close(context.Background()) // the server has ended it
+		_ = conn.Close(ctx) // the server has ended it
 	}
+}
+
+func (s *sessions) pop(url string) *pgx.Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept := s.idle[url]
+	if len(kept) == 0 {
+		return nil
+	}
+	s.idle[url] = kept[:len(kept)-1]
+	return kept[len(kept)-1]
 }
 
 // give keeps a connection as good as new, or returns false.

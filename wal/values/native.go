@@ -86,7 +86,7 @@ func decoded(encode cdc.AppendJSON, number func(string) (any, bool)) Native {
 
 // withNumbers replaces the numbers in a value.
 func withNumbers(value any, number func(string) (any, bool)) (any, bool) {
-	ok := true
+	var ok bool
 	switch v := value.(type) {
 	case json.Number:
 		return number(v.String())

@@ -448,7 +448,7 @@ func TestMessagesOfAClientOnHold(t *testing.T) {
 
 // In a gap of the stream rights may have been lost as well.
 func TestAResetAsksEverybody(t *testing.T) {
-	guardedFeed(t, 1<<20, func(t *testing.T, g *guarded) {
+	guardedFeed(t, 1<<20, func(_ *testing.T, g *guarded) {
 		ada, bob := g.joins("ada", in42), g.joins("bob", in42)
 		time.Sleep(time.Second)
 		g.wants(ada, "subscribed snapshot")

@@ -53,7 +53,7 @@ func (r *resolver) scopeSources(entry config.Reactive, t *wal.TableInfo, typeOf 
 		var source *scopeSource
 		var names []string
 		if given.SQL != "" {
-			source, names = r.scopeQuery(given, entry, t, place)
+			source, names = r.scopeQuery(given, entry, place)
 		} else {
 			source, names = r.scopeExpression(given.CEL, t, place)
 		}
@@ -90,7 +90,7 @@ func (r *resolver) scopeExpression(source string, t *wal.TableInfo, place string
 	return &scopeSource{place: place, scopes: e.Scopes(), expression: e, column: t.Column(e.Plain())}, e.Columns()
 }
 
-func (r *resolver) scopeQuery(given config.ScopeSource, entry config.Reactive, t *wal.TableInfo, place string) (*scopeSource, []string) {
+func (r *resolver) scopeQuery(given config.ScopeSource, entry config.Reactive, place string) (*scopeSource, []string) {
 	q, err := auth.NewScopeQuery(given.SQL)
 	switch {
 	case err != nil:

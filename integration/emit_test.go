@@ -179,7 +179,7 @@ func TestEventsInADatabaseThatIsNotUTF8(t *testing.T) {
 	})
 	pgtest.Exec(t, database, conversations, messages)
 	installTrigger(t, database, "", "conversation")
-	c := connect(t, serve(t, database, typing+`
+	c := connect(t, serveListening(t, database, typing+`
   - {table: conversation, source: notify, scopes: [id]}
 ingest: {notify: {}}
 `))

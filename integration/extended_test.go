@@ -237,7 +237,7 @@ func TestATokenIsRenewedInPlace(t *testing.T) {
 	i := newIssuer(t)
 	database := newDatabase(t, conversations, messages, twoTalks)
 	g := serve(t, database, i.settings+snapshots)
-	c, _ := connectExtended(t, g, http.Header{"Authorization": {"Bearer " + i.token("ada", 3*time.Second)}})
+	c, _ := connectExtended(t, g, http.Header{"Authorization": {"Bearer " + i.token("ada", 10*time.Second)}})
 	c.send(subscribeTo(1, ""))
 	c.await("subscribed")
 	c.await("snapshot")
@@ -246,7 +246,7 @@ func TestATokenIsRenewedInPlace(t *testing.T) {
 		t.Errorf("expires %s", f.Expires)
 	}
 	// The first token's time passes, and the connection stays.
-	short, _ := connectExtended(t, g, http.Header{"Authorization": {"Bearer " + i.token("bob", 3*time.Second)}})
+	short, _ := connectExtended(t, g, http.Header{"Authorization": {"Bearer " + i.token("bob", 10*time.Second)}})
 	short.expectClose(4401, "unauthorized")
 	pgtest.Exec(t, database, `insert into message values (1, 1, 'Still here')`)
 	c.await("transaction")

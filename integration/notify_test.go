@@ -35,12 +35,20 @@ func installTrigger(t *testing.T, database, yaml, table string) {
 	}
 }
 
+// serveListening is serve, and waits for what would make views of notifications begin anew.
+func serveListening(t *testing.T, database, yaml string) *gateway {
+	t.Helper()
+	g := serve(t, database, yaml)
+	g.awaitLogged("listening")
+	return g
+}
+
 // The view is what SELECT gives, value by value, though nothing of the table comes from the log.
 func TestATableThatNotifiesIsServedAsAnyOther(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, notes, twoTalks)
 	installTrigger(t, database, notifying, "message")
-	g := serve(t, database, notifying)
+	g := serveListening(t, database, notifying)
 	c := connect(t, g)
 	one, two := c.subscribeWithSnapshot("message", "conversation_id", "1"), c.subscribeWithSnapshot("message", "conversation_id", "2")
 	pgtest.Exec(t, database, `set timezone = 'Asia/Tokyo'; set intervalstyle = 'iso_8601'; set bytea_output = 'escape'; set datestyle = 'German';
@@ -82,7 +90,7 @@ func TestWhatHasNoRoomInANotificationMakesViewsBeginAnew(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, notes, twoTalks)
 	installTrigger(t, database, notifying, "message")
-	c := connect(t, serve(t, database, notifying))
+	c := connect(t, serveListening(t, database, notifying))
 	v := c.subscribeWithSnapshot("message", "conversation_id", "1")
 	pgtest.Exec(t, database, `insert into message (id, conversation_id, body) values (1, 1, repeat('x', 8000))`)
 	c.until("a snapshot has the big message", func() bool { return v.snapshots == 2 && len(v.rows) == 1 })
@@ -100,7 +108,7 @@ func TestALostListeningConnectionIsSaidAndViewsBeginAnew(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, notes, twoTalks)
 	installTrigger(t, database, notifying, "message")
-	g := serve(t, database, notifying)
+	g := serveListening(t, database, notifying)
 	c := connect(t, g)
 	v := c.subscribeWithSnapshot("message", "conversation_id", "1")
 	// A notification that is missed whatever the timing: it is not sent.
@@ -124,7 +132,7 @@ func TestALostListeningConnectionIsSaidAndViewsBeginAnew(t *testing.T) {
 func TestWithoutASnapshotALostListeningConnectionSendsClientsAway(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, notes, twoTalks)
-	c := connect(t, serve(t, database, strings.Replace(notifying, "snapshot: {limit: 1000}", "batchMs: 10", 1)))
+	c := connect(t, serveListening(t, database, strings.Replace(notifying, "snapshot: {limit: 1000}", "batchMs: 10", 1)))
 	c.subscribe("message", "conversation_id", "1")
 	pgtest.Query[int](t, database, `select count(pg_terminate_backend(pid)) from pg_stat_activity
 		where datname = current_database() and query like 'LISTEN %'`)
@@ -135,7 +143,7 @@ func TestWithoutASnapshotALostListeningConnectionSendsClientsAway(t *testing.T) 
 func TestNotificationsOfOtherTriggers(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, notes, twoTalks)
-	g := serve(t, database, notifying)
+	g := serveListening(t, database, notifying)
 	c := connect(t, g)
 	v := c.subscribeWithSnapshot("message", "conversation_id", "1")
 	notify := func(payload string) {
@@ -175,7 +183,7 @@ reactive:
 `
 	installTrigger(t, database, yaml, table)
 	installTrigger(t, database, yaml, table) // in place of the first
-	c := connect(t, serve(t, database, yaml))
+	c := connect(t, serveListening(t, database, yaml))
 	v := c.ask("items", "select", "7")
 	v.keys = []string{"ID", "select"}
 	c.until("the subscription begins", func() bool { return v.subscribed > 0 })

@@ -65,8 +65,8 @@ func (l *Listener) listen(ctx context.Context, again bool) (listened bool, err e
 	if _, err := conn.Exec(ctx, "LISTEN "+quote(l.Channel)); err != nil {
 		return false, fmt.Errorf("listen to %s: %w", l.Channel, err)
 	}
-	l.Log.Info("listening", zap.String("channel", l.Channel))
 	l.Listening(again)
+	l.Log.Info("listening", zap.String("channel", l.Channel))
 	for {
 		if err := l.next(ctx, conn); err != nil {
 			return true, fmt.Errorf("wait for notifications of %s: %w", l.Channel, err)

@@ -20,15 +20,7 @@ func (c *Client) Held() []Held {
 }
 
 // Forbid ends a subscription that the client may not have any more, if it has it, and says so.
-func (c *Client) Forbid(held Held) {
-	h := c.hub
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	defer h.flush()
-	if s := c.subscription(held); s != nil {
-		h.forbid(s)
-	}
-}
+func (c *Client) Forbid(held Held) { c.with(held, c.hub.forbid) }
 
 // forbid ends a subscription that the client may not have any more, and says so.
 func (h *Hub) forbid(s *subscription) {
@@ -41,13 +33,16 @@ func (h *Hub) forbid(s *subscription) {
 }
 
 // Drop ends a subscription, if the client has it, without a word.
-func (c *Client) Drop(held Held) {
+func (c *Client) Drop(held Held) { c.with(held, c.hub.drop) }
+
+// with does something to a subscription, if the client has it, under the hub's lock.
+func (c *Client) with(held Held, do func(*subscription)) {
 	h := c.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
 	if s := c.subscription(held); s != nil {
-		h.drop(s)
+		do(s)
 	}
 }
 

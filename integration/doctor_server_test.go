@@ -158,9 +158,8 @@ func TestDoctorFindsWhatATableLacks(t *testing.T) {
 			serve(t, database, chat).stop(interrupt)
 			awaitFreeSlot(t, database)
 			role := "doctor_" + slotOf(t, database)
-			pgtest.Exec(t, database, `create role `+role+` login replication`, `grant select on message, conversation to `+role,
-				`grant usage on schema mtbreactive to `+role, `grant select on mtbreactive.migration to `+role,
-				`grant select, insert, update on mtbreactive.checkpoint to `+role)
+			pgtest.Exec(t, database, `create role `+role+` login replication`, `grant select on message, conversation to `+role)
+			keepsCheckpoint(t, database, role)
 			t.Cleanup(func() { pgtest.Exec(t, maintenance(database), `drop role `+role) })
 			t.Cleanup(func() { pgtest.Exec(t, database, `drop owned by `+role) })
 			as := strings.Replace(database, "postgres@", role+"@", 1)

@@ -96,6 +96,13 @@ func (g *gateway) awaitReadiness(status int, why string) {
 	})
 }
 
+// keepsCheckpoint grants a role what it needs in schema mtbreactive.
+func keepsCheckpoint(t *testing.T, database, role string) {
+	t.Helper()
+	pgtest.Exec(t, database, `grant usage on schema mtbreactive to `+role,
+		`grant select on mtbreactive.migration to `+role, `grant select, insert, update on mtbreactive.checkpoint to `+role)
+}
+
 // awaitFreeSlot waits until the server knows that the gateways of the database are gone.
 func awaitFreeSlot(t *testing.T, database string) {
 	t.Helper()

@@ -15,10 +15,8 @@ func TestARoleWithTheLeastRightsServes(t *testing.T) {
 	role := "gateway_" + slotOf(t, database)
 	pgtest.Exec(t, database,
 		`create role `+role+` login replication`,
-		`grant select on message to `+role,
-		`grant usage on schema mtbreactive to `+role,
-		`grant select on mtbreactive.migration to `+role,
-		`grant select, insert, update on mtbreactive.checkpoint to `+role)
+		`grant select on message to `+role)
+	keepsCheckpoint(t, database, role)
 	t.Cleanup(func() { pgtest.Exec(t, maintenance(database), `drop role `+role) })
 	t.Cleanup(func() { pgtest.Exec(t, database, `drop owned by `+role) })
 	g := serve(t, strings.Replace(database, "postgres@", role+"@", 1), "setup: check\n"+snapshots)

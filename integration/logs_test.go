@@ -54,10 +54,7 @@ reactive:
 	g.stop(interrupt)
 
 	unreachable := start(t, "postgres://postgres:"+password+"@"+freeAddress(t)+"/orders?sslmode=disable", yaml)
-	eventually(t, "it says that it tries", func() bool {
-		_, tries := unreachable.logged("the database does not answer: trying again")
-		return tries
-	})
+	unreachable.awaitLogged("the database does not answer: trying again")
 	malformed := run(t, t.TempDir(), []string{"DATABASE_URL=postgres://postgres:" + password + "@[::1:x/orders"})
 	if code := malformed.wait(); code != 2 {
 		t.Errorf("exit code %d for an address that is none", code)

@@ -78,10 +78,7 @@ func TestAGatewayThatIsThereBeforePostgresWaitsForIt(t *testing.T) {
 	operators := freeAddress(t)
 	g := start(t, database, chat, "--admin", operators)
 	g.operators = "http://" + operators
-	eventually(t, "it says that it tries", func() bool {
-		_, tries := g.logged("the database does not answer: trying again")
-		return tries
-	})
+	g.awaitLogged("the database does not answer: trying again")
 	g.awaitReadiness(http.StatusServiceUnavailable, "starting")
 	if status, _ := g.ask("/healthz"); status != http.StatusOK {
 		t.Errorf("/healthz answers %d: a restart would not help", status)
@@ -100,10 +97,7 @@ func TestAGatewayThatIsThereBeforePostgresWaitsForIt(t *testing.T) {
 func TestAGatewayThatWaitsForPostgresEndsOnASignal(t *testing.T) {
 	t.Parallel()
 	g := start(t, "postgres://postgres@"+freeAddress(t)+"/orders?sslmode=disable", chat)
-	eventually(t, "it says that it tries", func() bool {
-		_, tries := g.logged("the database does not answer: trying again")
-		return tries
-	})
+	g.awaitLogged("the database does not answer: trying again")
 	// The end of the test sends the signal and looks at the exit code.
 }
 

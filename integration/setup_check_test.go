@@ -77,8 +77,7 @@ func TestARoleThatMayNotMendIsToldWhatToRun(t *testing.T) {
 	if code, _, stderr := command(t, "migrate", "up", "--database-url", database); code != 0 {
 		t.Fatalf("migrate up: exit code %d\n%s", code, stderr)
 	}
-	pgtest.Exec(t, database, `grant usage on schema mtbreactive to `+role,
-		`grant select on mtbreactive.migration to `+role, `grant select, insert, update on mtbreactive.checkpoint to `+role)
+	keepsCheckpoint(t, database, role)
 	refused(all...)
 }
 

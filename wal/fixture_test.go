@@ -49,6 +49,16 @@ func database(t testing.TB, schema ...string) (url string) {
 	return url
 }
 
+// admits tells whether the server lets in who comes with url.
+func admits(t testing.TB, url string) bool {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err == nil {
+		_ = conn.Close(t.Context())
+	}
+	return err == nil
+}
+
 func newServer(t testing.TB, url string) *wal.Server {
 	t.Helper()
 	pool, err := wal.OpenPool(t.Context(), url)

@@ -27,10 +27,11 @@ func setUp(ctx context.Context, s *wal.Server, facts *wal.Facts, want wal.Wanted
 	if err != nil {
 		return err
 	}
+	refused := s.Refused(facts, want)
 	if schema.Level == wal.Fail || schema.Level == wal.Mendable && s.Mode != wal.SetupAuto {
-		return &wal.SetupError{Findings: append(s.Refused(facts, want), schema)}
+		refused = append(refused, schema)
 	}
-	if refused := s.Refused(facts, want); len(refused) > 0 {
+	if len(refused) > 0 {
 		return &wal.SetupError{Findings: refused}
 	}
 	if schema.Level == wal.Mendable {

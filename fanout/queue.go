@@ -48,22 +48,26 @@ func (q *queue) push(frame []byte) bool {
 	return true
 }
 
-// fits tells whether a frame of n bytes would be taken. Where it would not, sent will tell when there is room for it.
+// roomToWait is how much of limit what can wait may fill. The rest is for what cannot: the changes and answers behind it, for
+// which a client that reads as fast as it can must not be too slow.
+func roomToWait(limit int) int { return limit - limit/4 }
+
+// fits tells whether there is room for a frame of n bytes that can wait. Where there is none, sent will tell when there is.
 func (q *queue) fits(n int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed != nil || q.bytes == 0 || q.bytes+n <= q.limit {
+	if q.closed != nil || q.bytes == 0 || q.bytes+n <= roomToWait(q.limit) {
 		return true
 	}
 	q.wanted = max(q.wanted, n)
 	return false
 }
 
-// room is how many bytes fit at the moment.
+// room is how many bytes that can wait fit at the moment.
 func (q *queue) room() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.limit - q.bytes
+	return roomToWait(q.limit) - q.bytes
 }
 
 // sent lets the frames of the take before count as gone, and tells whether that made room for what somebody waits for.
@@ -72,7 +76,7 @@ func (q *queue) sent() (room bool) {
 	defer q.mu.Unlock()
 	q.bytes -= q.taken
 	q.taken = 0
-	if q.wanted == 0 || q.bytes > 0 && q.bytes+q.wanted > q.limit {
+	if q.wanted == 0 || q.bytes > 0 && q.bytes+q.wanted > roomToWait(q.limit) {
 		return false
 	}
 	q.wanted = 0

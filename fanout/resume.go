@@ -83,7 +83,7 @@ func (h *Hub) replayStep(r *resumption, c *Client, channel string, scope protoco
 func (h *Hub) resume(s *subscription, r *resumption) {
 	for h.replay(s, r, stepBytes) {
 	}
-	if r.refused == "" && r.bytes > min(s.client.queue.room(), h.queueBytes-s.client.held) {
+	if r.refused == "" && r.bytes > min(s.client.queue.room(), roomToWait(h.queueBytes)-s.client.held) {
 		r.tooMuch()
 	}
 }

@@ -20,13 +20,15 @@ import (
 // within its bound, and reading what then does not fit is not done over and over.
 func TestW05SnapshotsWaitForRoomInTheQueue(t *testing.T) {
 	for _, extended := range []bool{false, true} {
-		t.Run(fmt.Sprintf("extended %t", extended), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { snapshotsWaitForRoom(t, extended) })
-		})
+		for _, atOnce := range []bool{false, true} {
+			t.Run(fmt.Sprintf("extended %t, at once %t", extended, atOnce), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { snapshotsWaitForRoom(t, extended, atOnce) })
+			})
+		}
 	}
 }
 
-func snapshotsWaitForRoom(t *testing.T, extended bool) {
+func snapshotsWaitForRoom(t *testing.T, extended, atOnce bool) {
 	const wanted, limit = 40, 100_000
 	p := newPrimary()
 	for n := range wanted {
@@ -52,6 +54,9 @@ func snapshotsWaitForRoom(t *testing.T, extended bool) {
 	for n := range wanted {
 		if err := client.Subscribe("message", conversation(fmt.Sprint(n))); err != nil {
 			t.Fatal(err)
+		}
+		if !atOnce {
+			synctest.Wait() // the answers to what is asked later come behind a snapshot
 		}
 	}
 	time.Sleep(20 * time.Second) // of the bubble: it reads nothing for a while

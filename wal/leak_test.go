@@ -22,6 +22,7 @@ func TestNothingOutlivesTheSource(t *testing.T) {
 		}
 		g.server.Pool.Close()
 	})
+	pgtest.CloseIdleSessions()
 	if err := goleak.Find(before); err != nil {
 		t.Error(err)
 	}

@@ -25,7 +25,10 @@ const orders = `create table orders (id int primary key)`
 func leavesNothing(t *testing.T) {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+	t.Cleanup(func() {
+		pgtest.CloseIdleSessions()
+		goleak.VerifyNone(t, before)
+	})
 }
 
 // newOrders gives a database with the table, and the configuration of a gateway for it.

@@ -135,6 +135,14 @@ func Query[T any](t testing.TB, url, sql string, args ...any) (value T) {
 	return value
 }
 
+// CloseIdleSessions closes the connections that are kept for the next Exec or Query. Whoever looks for goroutines that are left
+// calls it before: pgx reads in one of its own where a write took long, and that one may wait for the next answer.
+func CloseIdleSessions() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	shared.sessions.endIdle(ctx)
+}
+
 // start starts a cluster. What it logs, such as a fetch that takes its time, goes to stderr.
 func start(ctx context.Context, settings map[string]string) (*cluster.Cluster, error) {
 	log, err := zap.NewDevelopment()

@@ -36,6 +36,20 @@ func (s *sessions) end(ctx context.Context, url string) {
 	}
 }
 
+// endIdle closes all that is kept.
+func (s *sessions) endIdle(ctx context.Context) {
+	s.mu.Lock()
+	var kept []*pgx.Conn
+	for url, idle := range s.idle {
+		kept = append(kept, idle...)
+		s.idle[url] = nil
+	}
+	s.mu.Unlock()
+	for _, conn := range kept {
+		_ = conn.Close(ctx) // it has nothing to lose
+	}
+}
+
 // take returns a connection that is kept and alive, else nil.
 func (s *sessions) take(ctx context.Context, url string) *pgx.Conn {
 	for {

@@ -1,5 +1,7 @@
 // The strip of frames: what went over the sockets and over HTTP, as it was, the newest last.
 
+import { beforePaint } from './paint.js';
+
 const KEPT = 300; // lines
 const ARROWS = { in: '↓', out: '↑', http: '⇡', note: '·' };
 const NAMES = { in: 'received', out: 'sent', http: 'HTTP request', note: 'connection' };
@@ -7,9 +9,10 @@ const NAMES = { in: 'received', out: 'sent', http: 'HTTP request', note: 'connec
 export class Frames {
   #root;
   #lines = []; // {line, element}, oldest first
-  #missed = []; // lines that came while paused
+  #missed = []; // lines that are not shown yet, KEPT at most
   #paused = false;
   #pretty = false;
+  #show = beforePaint(() => this.#catchUp());
 
   constructor(root) {
     this.#root = root;
@@ -18,8 +21,7 @@ export class Frames {
     this.#find('frame-clear').onclick = () => this.#clear();
     this.#find('frame-pause').onclick = ({ currentTarget }) => {
       this.#paused = pressed(currentTarget);
-      if (!this.#paused) for (const line of this.#missed.splice(0)) this.#append(line);
-      this.#count();
+      this.#show();
     };
     this.#find('frame-pretty').onclick = ({ currentTarget }) => {
       this.#pretty = pressed(currentTarget);
@@ -32,24 +34,28 @@ export class Frames {
   // add takes a line: {direction: in | out | http | note, pane, title, text}; text is JSON or empty.
   add(line) {
     line.time = new Date();
-    if (this.#paused) {
-      this.#missed.push(line);
-      if (this.#missed.length > KEPT) this.#missed.shift();
-    } else {
-      this.#append(line);
+    this.#missed.push(line);
+    if (this.#missed.length > KEPT) this.#missed.shift();
+    this.#show();
+  }
+
+  // catchUp shows the lines that came, unless it is paused.
+  #catchUp() {
+    if (!this.#paused) {
+      const list = this.#find('frames');
+      const following = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+      for (const line of this.#missed.splice(0)) this.#append(list, line);
+      if (following) this.#toEnd();
     }
     this.#count();
   }
 
-  #append(line) {
-    const list = this.#find('frames');
-    const following = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  #append(list, line) {
     const element = draw(line, this.#pretty);
     element.hidden = !this.#matches(line);
     list.append(element);
     this.#lines.push({ line, element });
     if (this.#lines.length > KEPT) this.#lines.shift().element.remove();
-    if (following) this.#toEnd();
   }
 
   #matches(line) {

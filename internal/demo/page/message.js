@@ -125,10 +125,14 @@ export function initials(name) {
   return name.split(/\s+/).slice(0, 2).map((word) => [...word][0] ?? '').join('').toUpperCase();
 }
 
+const ANIMATIONS = ['enter', 'stay', 'leave', 'changed', 'shown'];
+
 // restart plays the animation of a class from its beginning, even if it is just playing.
 function restart(element, name) {
-  element.classList.remove('enter', 'stay', 'leave', 'changed', 'shown');
-  void element.offsetWidth; // makes the browser see that the class was gone
+  if (ANIMATIONS.some((each) => element.classList.contains(each))) {
+    element.classList.remove(...ANIMATIONS);
+    element.getAnimations(); // makes the browser see that the class was gone, and lays nothing out
+  }
   element.classList.add(name);
 }
 

@@ -1,6 +1,7 @@
 // The list of messages in a pane, drawn from the steps of its view.
 
 import { Message } from './message.js';
+import { beforePaint } from './paint.js';
 
 export class Messages {
   #list;
@@ -9,6 +10,8 @@ export class Messages {
   #ask;
   #target = ''; // title of the conversation that messages are moved to
   #messages = new Map(); // id -> Message
+  #changed = null; // the element of the message that changed last
+  #scroll = beforePaint(() => this.#scrollTo(this.#changed));
 
   // list and empty are the elements for the messages and for what stands there without any. ask: {edit(id, body),
   // move(id), remove(id)}, each a promise that fails when the request does.
@@ -56,13 +59,13 @@ export class Messages {
     this.#list.insertBefore(message.element, next?.element ?? null);
     if (quietly) return;
     message.flash('enter');
-    this.#scrollTo(message.element);
+    this.#look(message.element);
   }
 
   #stay(message, row, columns) {
     message.show(row, this.#directory.author(row.author_id));
     message.flash('stay', columns);
-    this.#scrollTo(message.element);
+    this.#look(message.element);
   }
 
   #leave(id, quietly) {
@@ -72,8 +75,14 @@ export class Messages {
     else message.leave();
   }
 
+  #look(element) {
+    this.#changed = element;
+    this.#scroll();
+  }
+
   // scrollTo brings a message into the list's window, and moves nothing but the list.
   #scrollTo(element) {
+    if (!element.isConnected) return; // it went meanwhile
     const margin = 12; // pixels
     const top = element.offsetTop - this.#list.offsetTop;
     const bottom = top + element.offsetHeight;

@@ -11,6 +11,7 @@ build:
 # Tests wait for servers more than they compute, so more of them run at a time than there are processors. On the second
 # PostgreSQL the race detector would find nothing that it did not find on the first.
 PARALLEL ?= 4
+test: export TMPDIR := $(shell .ci/scratch)
 test:
 	@.ci/install postgresql chromium compiler procps
 	go vet ./...

@@ -49,11 +49,11 @@ func TestDoctorFindsWhatEndangersTheSlot(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			postgres := pgtest.Cluster(t, map[string]string{"wal_level": "logical", "max_wal_size": "1GB", "fsync": "off"})
-			database := postgres.URL("postgres")
-			if version := pgtest.Query[int](t, database, `select current_setting('server_version_num')::int / 10000`); version < c.from {
+			if version := pgtest.Major(t); version < c.from {
 				t.Skipf("PostgreSQL %d does not have it", version)
 			}
+			postgres := pgtest.Cluster(t, map[string]string{"wal_level": "logical", "max_wal_size": "1GB", "fsync": "off"})
+			database := postgres.URL("postgres")
 			pgtest.Exec(t, database, conversations, messages, twoTalks)
 			serve(t, database, chat).stop(interrupt)
 			awaitFreeSlot(t, database)
@@ -151,10 +151,10 @@ func TestDoctorFindsWhatATableLacks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			database := newDatabase(t, conversations, messages)
-			if version := pgtest.Query[int](t, database, `select current_setting('server_version_num')::int / 10000`); version < c.from {
+			if version := pgtest.Major(t); version < c.from {
 				t.Skipf("PostgreSQL %d does not have it", version)
 			}
+			database := newDatabase(t, conversations, messages)
 			serve(t, database, chat).stop(interrupt)
 			awaitFreeSlot(t, database)
 			role := "doctor_" + slotOf(t, database)

@@ -75,7 +75,7 @@ func run(t *testing.T, dir string, env []string, args ...string) *process {
 // runAs is run as another user.
 func runAs(t *testing.T, user *syscall.Credential, dir string, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(program, args...), stdout: &output{}, stderr: &output{}, ended: make(chan struct{})}
+	p := &process{t: t, cmd: exec.Command(programFor(t), args...), stdout: &output{}, stderr: &output{}, ended: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, p.stdout, p.stderr
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "PG") && !strings.HasPrefix(variable, "REACTIVE_") && !strings.HasPrefix(variable, "DATABASE_URL=") {

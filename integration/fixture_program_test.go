@@ -13,9 +13,19 @@ import (
 	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 )
 
-// program is the path of the program under test. It has to be a package variable: testing hands nothing from TestMain to
-// tests.
-var program string
+// program is the path of the program under test, and raced that of one with the race detector. They have to be package
+// variables: testing hands nothing from TestMain to tests.
+var program, raced string
+
+// programFor gives the test its program. Where tests run with the race detector, so do the programs of those in which most
+// happens at once, of clients that misbehave and of the oracle. In the others it would find what it finds in the packages' own
+// tests, and take longer than all that they do.
+func programFor(t *testing.T) string {
+	if raceDetector && (strings.HasPrefix(t.Name(), "TestW") || strings.HasPrefix(t.Name(), "TestEveryView")) {
+		return raced
+	}
+	return program
+}
 
 func TestMain(m *testing.M) { pgtest.Main(&builder{tests: m}) }
 
@@ -31,14 +41,16 @@ func (b *builder) Run() int {
 	if err := os.Chmod(dir, 0o755); err != nil { // for the tests that run it as another user
 		return fail("open the program's folder", err)
 	}
-	program = filepath.Join(dir, "reactive-gw")
-	args := []string{"build", "-o", program}
+	program, raced = filepath.Join(dir, "reactive-gw"), filepath.Join(dir, "reactive-gw-raced")
+	builds := [][]string{{"build", "-o", program}}
 	if raceDetector {
-		args = append(args, "-race")
+		builds = append(builds, []string{"build", "-race", "-o", raced})
 	}
-	build := exec.Command("go", append(args, "github.com/reactive-gw/reactive-gw")...)
-	if out, err := build.CombinedOutput(); err != nil {
-		return fail("build the program", fmt.Errorf("%w\n%s", err, out))
+	for _, args := range builds {
+		build := exec.Command("go", append(args, "github.com/reactive-gw/reactive-gw")...)
+		if out, err := build.CombinedOutput(); err != nil {
+			return fail("build the program", fmt.Errorf("%w\n%s", err, out))
+		}
 	}
 	code := b.tests.Run()
 	if left := processes(program); len(left) > 0 {

@@ -80,15 +80,11 @@ func recordGoldens(t *testing.T, name string, changes []string, options string, 
 	if !*record {
 		return
 	}
-	var version int
-	if err := conn.QueryRow(t.Context(), "select current_setting('server_version_num')::int / 10000").Scan(&version); err != nil {
-		t.Fatal(err)
-	}
 	var file strings.Builder
 	for _, m := range messages {
 		fmt.Fprintln(&file, hex.EncodeToString(m))
 	}
-	if err := os.WriteFile(filepath.Join("testdata", fmt.Sprintf("%s_%d.txt", name, version)), []byte(file.String()), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join("testdata", fmt.Sprintf("%s_%d.txt", name, pgtest.Major(t))), []byte(file.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

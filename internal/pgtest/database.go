@@ -44,7 +44,7 @@ func Database(t testing.TB) (url string) {
 func create(t testing.TB, maintenance, name string) {
 	t.Helper()
 	sql := "create database " + name
-	if Query[int](t, maintenance, "select current_setting('server_version_num')::int") >= 15_00_00 {
+	if Major(t) >= 15 {
 		sql += " strategy file_copy"
 	}
 	Exec(t, maintenance, sql)

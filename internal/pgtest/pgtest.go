@@ -36,6 +36,7 @@ var shared sharedCluster //nolint:gochecknoglobals // see above
 type sharedCluster struct {
 	mu       sync.Mutex
 	cluster  *cluster.Cluster
+	major    int
 	failed   error
 	sessions sessions
 }
@@ -55,9 +56,19 @@ func (s *sharedCluster) get() (*cluster.Cluster, error) {
 		})
 		if s.failed == nil {
 			s.sessions.keep(s.cluster.URL("postgres"))
+			s.major, s.failed = majorOf(context.Background(), s.cluster.URL("postgres"))
 		}
 	}
 	return s.cluster, s.failed
+}
+
+func majorOf(ctx context.Context, url string) (major int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	err = connected(ctx, url, func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, "select current_setting('server_version_num')::int / 10000").Scan(&major)
+	})
+	return major, err
 }
 
 func (s *sharedCluster) close() error {
@@ -99,6 +110,15 @@ func Cluster(t testing.TB, settings map[string]string) *cluster.Cluster {
 		}
 	})
 	return c
+}
+
+// Major gives the major version of the servers that the tests use, such as 18.
+func Major(t testing.TB) int {
+	t.Helper()
+	if _, err := shared.get(); err != nil {
+		t.Fatal(err)
+	}
+	return shared.major
 }
 
 // Exec runs each of the statements at url, every one in a transaction of its own, and fails the test on an error. One

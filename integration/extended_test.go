@@ -28,6 +28,13 @@ func connectExtended(t *testing.T, g *gateway, header http.Header) (c *extendedC
 	return c, welcome
 }
 
+// awaitPassed waits until the gateway is past everything that has committed.
+func (c *extendedClient) awaitPassed(database string) {
+	c.t.Helper()
+	c.send(fmt.Sprintf(`{"type":"waitFor","lsn":%q}`, pgtest.Query[string](c.t, database, `select pg_current_wal_insert_lsn()::text`)))
+	c.await("waitFor")
+}
+
 // await takes the next frame, which has to be of the type.
 func (c *extendedClient) await(kind string) extendedFrame {
 	c.t.Helper()
@@ -146,9 +153,7 @@ func TestWaitForIsAnsweredWhenTheStreamHasPassed(t *testing.T) {
 		}
 	}
 	// Also where nothing is written, and for what no stream brings.
-	lsn := pgtest.Query[string](t, database, `select pg_current_wal_insert_lsn()::text`)
-	c.send(fmt.Sprintf(`{"type":"waitFor","lsn":%q}`, lsn))
-	c.await("waitFor")
+	c.awaitPassed(database)
 	c.send(`{"type":"waitFor","lsn":"soon"}`)
 	if f := c.await("error"); f.Code != "invalid_message" {
 		t.Errorf("error %+v", f)

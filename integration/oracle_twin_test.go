@@ -37,9 +37,10 @@ type image struct {
 
 // set is a view's set of rows after each of the last transactions.
 type set struct {
-	sum   uint64   // after the last one
-	first int      // the place of the first one that sums has
-	sums  []uint64 // after it and each of those behind it
+	sum    uint64   // after the last one
+	before uint64   // the sum before the first one that sums has
+	first  int      // its place
+	sums   []uint64 // after it and each of those behind it
 }
 
 const twinSlot = "twin"
@@ -75,7 +76,7 @@ func (w *twin) watch(d definition) {
 func (w *twin) forget() {
 	w.order, w.numbers, w.latest, w.did = map[int64]int{}, nil, nil, map[int64][]rowChange{}
 	for _, s := range w.sets {
-		s.first, s.sums = w.next, s.sums[:0]
+		s.before, s.first, s.sums = s.sum, w.next, s.sums[:0]
 	}
 	clear(w.known)
 	for table, rows := range w.rows {
@@ -271,6 +272,12 @@ func (w *twin) settled(upto int64) int {
 func (w *twin) after(d definition, place int) uint64 {
 	s := w.sets[d]
 	return s.sums[place-s.first]
+}
+
+// stood tells whether a view's rows had a sum before the transaction at a place, or after it.
+func (w *twin) stood(d definition, sum uint64, place int) bool {
+	s := w.sets[d]
+	return sum == s.before || slices.Contains(s.sums[:place-s.first+1], sum)
 }
 
 // wrote tells what a transaction did to a view's table, for people.

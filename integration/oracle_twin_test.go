@@ -37,10 +37,10 @@ type image struct {
 
 // set is a view's set of rows after each of the last transactions.
 type set struct {
-	sum    uint64   // after the last one
-	before uint64   // the sum before the first one that sums has
-	first  int      // its place
-	sums   []uint64 // after it and each of those behind it
+	sum   uint64         // after the last one
+	first int            // the place of the first one that sums has
+	sums  []uint64       // after it and each of those behind it
+	stood map[uint64]int // by sum: the place of the first transaction in which there was one, also between two of its changes
 }
 
 const twinSlot = "twin"
@@ -68,7 +68,7 @@ func emptyTwin() *twin {
 // watch makes the twin follow a view, from the beginning on.
 func (w *twin) watch(d definition) {
 	if w.sets[d] == nil {
-		w.sets[d] = &set{}
+		w.sets[d] = &set{stood: map[uint64]int{}}
 	}
 }
 
@@ -76,7 +76,9 @@ func (w *twin) watch(d definition) {
 func (w *twin) forget() {
 	w.order, w.numbers, w.latest, w.did = map[int64]int{}, nil, nil, map[int64][]rowChange{}
 	for _, s := range w.sets {
-		s.before, s.first, s.sums = s.sum, w.next, s.sums[:0]
+		s.first, s.sums = w.next, s.sums[:0]
+		clear(s.stood)
+		s.stood[s.sum] = w.next
 	}
 	clear(w.known)
 	for table, rows := range w.rows {
@@ -125,6 +127,7 @@ func (w *twin) commit(transaction int64, changes []rowChange) error {
 		if err := w.apply(c); err != nil {
 			return err
 		}
+		w.stand(c.table)
 	}
 	w.seen[transaction] = true
 	w.did[transaction] = changes
@@ -249,6 +252,15 @@ func (w *twin) move(table string, was, now row) {
 	}
 }
 
+// stand notes what the views of a table show.
+func (w *twin) stand(table string) {
+	for d, s := range w.sets {
+		if _, known := s.stood[s.sum]; d.table == table && !known {
+			s.stood[s.sum] = w.next
+		}
+	}
+}
+
 // place returns where a transaction is in commit order; false where it is none of the last ones.
 func (w *twin) place(transaction int64) (int, bool) {
 	at, ok := w.order[transaction]
@@ -274,10 +286,10 @@ func (w *twin) after(d definition, place int) uint64 {
 	return s.sums[place-s.first]
 }
 
-// stood tells whether a view's rows had a sum before the transaction at a place, or after it.
+// stood tells whether a view's rows had a sum at any time up to the end of the transaction at a place.
 func (w *twin) stood(d definition, sum uint64, place int) bool {
-	s := w.sets[d]
-	return sum == s.before || slices.Contains(s.sums[:place-s.first+1], sum)
+	first, ever := w.sets[d].stood[sum]
+	return ever && first <= place
 }
 
 // wrote tells what a transaction did to a view's table, for people.

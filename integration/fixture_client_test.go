@@ -198,7 +198,11 @@ func (c *client) expectClose(code websocket.StatusCode, reason string) {
 
 // readToClose is expectClose for other goroutines than the test's.
 func (c *client) readToClose(code websocket.StatusCode, reason string) error {
-	err := c.read(func() bool { return false })
+	return closedWith(c.read(func() bool { return false }), code, reason)
+}
+
+// closedWith tells by its error if what ended the reading was no such close frame.
+func closedWith(err error, code websocket.StatusCode, reason string) error {
 	var closed websocket.CloseError
 	if !errors.As(err, &closed) || closed.Code != code || closed.Reason != reason {
 		return fmt.Errorf("the connection ended with %w, want %d %q", err, code, reason)

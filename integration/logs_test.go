@@ -60,8 +60,8 @@ reactive:
 	for err == nil {
 		_, err = c.receive(time.Now().Add(patience))
 	}
-	if websocket.CloseStatus(err) != websocket.StatusServiceRestart {
-		t.Fatalf("the connection ended with %v", err)
+	if err := closedWith(err, websocket.StatusServiceRestart, "service restart"); err != nil {
+		t.Fatal(err)
 	}
 	g.awaitLogged("no snapshot")
 	g.stop(interrupt)

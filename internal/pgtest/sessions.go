@@ -31,9 +31,7 @@ func (s *sessions) end(ctx context.Context, url string) {
 	kept := s.idle[url]
 	delete(s.idle, url)
 	s.mu.Unlock()
-	for _, conn := range kept {
-		_ = conn.Close(ctx) // it has nothing to lose
-	}
+	closeAll(ctx, kept)
 }
 
 // endIdle closes all that is kept.
@@ -45,6 +43,10 @@ func (s *sessions) endIdle(ctx context.Context) {
 		s.idle[url] = nil
 	}
 	s.mu.Unlock()
+	closeAll(ctx, kept)
+}
+
+func closeAll(ctx context.Context, kept []*pgx.Conn) {
 	for _, conn := range kept {
 		_ = conn.Close(ctx) // it has nothing to lose
 	}

@@ -78,12 +78,10 @@ func AppendTransaction(dst []byte, t Transaction, changes ...[]byte) []byte {
 	return append(dst, '}')
 }
 
-// AppendPart appends what a transaction does to one subscription. It is no frame of its own.
-func AppendPart(dst []byte, channel string, scope []byte, events [][]byte) []byte {
-	dst = appendHead(dst, `{"channel":`, channel, scope)
-	dst = append(dst, `,"events":`...)
-	dst = appendArray(dst, events)
-	return append(dst, '}')
+// AppendPart appends what a transaction does to one subscription, with events joined by AppendJoined. It is no frame of its
+// own.
+func AppendPart(dst []byte, channel string, scope, events []byte) []byte {
+	return appendEvents(appendHead(dst, `{"channel":`, channel, scope), events)
 }
 
 // AppendUnsubscribed appends the frame that confirms the end of a subscription.

@@ -27,12 +27,25 @@ func AppendChange(dst []byte, channel string, scope, event []byte) []byte {
 	return append(dst, '}')
 }
 
-// AppendChanges appends the frame that carries several events, in commit order. There is at least one.
-func AppendChanges(dst []byte, channel string, scope []byte, events [][]byte) []byte {
+// AppendChanges appends the frame that carries several events, in commit order. events are joined by AppendJoined.
+func AppendChanges(dst []byte, channel string, scope, events []byte) []byte {
 	dst = appendHead(dst, `{"type":"change","channel":`, channel, scope)
-	dst = append(dst, `,"events":`...)
-	dst = appendArray(dst, events)
-	return append(dst, '}')
+	return appendEvents(dst, events)
+}
+
+// AppendJoined appends an event to those that are to be in one frame, of which there may be none yet.
+func AppendJoined(events, event []byte) []byte {
+	if len(events) > 0 {
+		events = append(events, ',')
+	}
+	return append(events, event...)
+}
+
+// appendEvents appends the member of joined events and ends the object.
+func appendEvents(dst, events []byte) []byte {
+	dst = append(dst, `,"events":[`...)
+	dst = append(dst, events...)
+	return append(dst, "]}"...)
 }
 
 // AppendError appends the frame that refuses a message, or that ends a subscription whose snapshot failed.

@@ -18,7 +18,7 @@ func TestFramesWithNothingInThem(t *testing.T) {
 		},
 		{
 			"one event as a batch",
-			string(protocol.AppendChanges(nil, "message", scope, [][]byte{[]byte(`{"type":"afterInsert"}`)})),
+			string(protocol.AppendChanges(nil, "message", scope, []byte(`{"type":"afterInsert"}`))),
 			`{"type":"change","channel":"message","scope":` + conversation + `,"events":[{"type":"afterInsert"}]}`,
 		},
 		{
@@ -52,7 +52,7 @@ func TestFramesEscapeNames(t *testing.T) {
 		protocol.AppendSubscribed(nil, name, scope),
 		protocol.AppendSnapshot(nil, name, scope, [][]byte{event}),
 		protocol.AppendChange(nil, name, scope, event),
-		protocol.AppendChanges(nil, name, scope, [][]byte{event, event}),
+		protocol.AppendChanges(nil, name, scope, joined(event, event)),
 		protocol.AppendError(nil, protocol.Code(name)),
 	} {
 		var members map[string]any
@@ -92,13 +92,12 @@ func TestEventsAndChangesAreWrittenWithoutAllocating(t *testing.T) {
 		Type: protocol.AfterUpdate, Schema: "public", Table: "Übergröße",
 		PrimaryKey: []byte(`{"id":3}`), Row: []byte(`{"id":3,"body":"Lunch?"}`), Changed: []byte(`{"body":"Lunch?"}`),
 	}
-	events := make([][]byte, 1)
 	buf, frame := make([]byte, 0, 1024), make([]byte, 0, 1024)
 	body := []byte("Zo\xc3\xab said \"Lunch?\"\n\xff")
 	for name, write := range map[string]func(){
 		"event":   func() { buf = protocol.AppendEvent(buf[:0], event) },
 		"change":  func() { frame = protocol.AppendChange(frame[:0], "message", scope, buf) },
-		"changes": func() { events[0] = buf; frame = protocol.AppendChanges(frame[:0], "message", scope, events) },
+		"changes": func() { frame = protocol.AppendChanges(frame[:0], "message", scope, buf) },
 		"string":  func() { frame = protocol.AppendString(frame[:0], body) },
 	} {
 		if n := testing.AllocsPerRun(100, write); n != 0 {

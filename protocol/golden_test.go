@@ -57,10 +57,10 @@ func serverFrames() map[string][]byte {
 		"change-insert": change(inserted),
 		"change-update": change(updated),
 		"change-delete": change(deleted),
-		"changes": protocol.AppendChanges(nil, "order-items", []byte(`{"col":"order_id","value":"9007199254740993"}`), [][]byte{
+		"changes": protocol.AppendChanges(nil, "order-items", []byte(`{"col":"order_id","value":"9007199254740993"}`), joined(
 			orderItem(protocol.AfterInsert, `"order_id":9007199254740993,"line":1`, `"product_id":5,"quantity":2`),
 			orderItem(protocol.AfterDelete, `"order_id":9007199254740993,"line":2`, `"product_id":6,"quantity":1`),
-		}),
+		)),
 		"error": protocol.AppendError(nil, protocol.CodeForbidden),
 	}
 }
@@ -144,4 +144,11 @@ func goldenNames(t *testing.T) []string {
 		names[i] = strings.TrimSuffix(filepath.Base(path), ".golden")
 	}
 	return names
+}
+
+func joined(events ...[]byte) (all []byte) {
+	for _, event := range events {
+		all = protocol.AppendJoined(all, event)
+	}
+	return all
 }

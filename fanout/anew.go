@@ -28,7 +28,7 @@ func (h *Hub) Start(start cdc.Start) {
 	if fresh {
 		for c := range h.clients {
 			if c.extended {
-				h.push(c, h.welcome())
+				h.say(c, h.welcome())
 			}
 		}
 	}
@@ -99,7 +99,7 @@ func (h *Hub) beginAnew(ch *channel, reason protocol.ResetReason) {
 
 // beginAnewOf is beginAnew for one topic.
 func (h *Hub) beginAnewOf(t *topic, reason protocol.ResetReason) {
-	for _, g := range t.groups {
+	for g := range t.all() {
 		for _, s := range slices.Clone(g.subs) {
 			h.beginOneAnew(s, reason)
 		}
@@ -107,9 +107,9 @@ func (h *Hub) beginAnewOf(t *topic, reason protocol.ResetReason) {
 }
 
 func (h *Hub) beginOneAnew(s *subscription, reason protocol.ResetReason) {
-	ch := s.group.topic.channel
+	ch := s.group.topic.channel()
 	if s.group.extended {
-		h.put(s, protocol.AppendReset(nil, ch.Name, []byte(s.group.echo), reason))
+		h.tellOf(s, protocol.AppendReset(nil, ch.Name, s.group.scope(), reason))
 	}
 	switch {
 	case ch.Snapshot != nil:

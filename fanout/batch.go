@@ -15,15 +15,15 @@ const maxBatch = 64 << 10
 
 // batch is the events that a group has gathered.
 type batch struct {
-	events [][]byte
-	bytes  int
+	events []byte // joined
+	count  int
 	due    time.Time
 }
 
 // gather adds an event to the group's batch. It returns false where the group cannot have one, and then the batch that
 // there may be has gone out.
 func (h *Hub) gather(g *group, event []byte) bool {
-	every := g.topic.channel.BatchEvery
+	every := g.channel().BatchEvery
 	if every == 0 {
 		return false
 	}
@@ -31,19 +31,20 @@ func (h *Hub) gather(g *group, event []byte) bool {
 		h.release(g)
 		return false
 	}
-	if len(g.batch.events) == 0 {
-		g.batch.due = time.Now().Add(every)
-		if !g.listed {
-			g.listed = true
-			h.batches = append(h.batches, g)
-		}
-		if h.batchDue.IsZero() || g.batch.due.Before(h.batchDue) {
-			h.batchDue = g.batch.due
+	if g.batch == nil {
+		g.batch = &batch{}
+		h.batches = append(h.batches, g)
+	}
+	b := g.batch
+	if b.count == 0 {
+		b.due = time.Now().Add(every)
+		if h.batchDue.IsZero() || b.due.Before(h.batchDue) {
+			h.batchDue = b.due
 			signal(h.batchWake)
 		}
 	}
-	g.batch.events = append(g.batch.events, event)
-	if g.batch.bytes += len(event); g.batch.bytes >= maxBatch {
+	b.events = protocol.AppendJoined(b.events, event)
+	if b.count++; len(b.events) >= maxBatch {
 		h.release(g)
 	}
 	return true
@@ -52,17 +53,17 @@ func (h *Hub) gather(g *group, event []byte) bool {
 // release sends the group's batch, if there is one.
 func (h *Hub) release(g *group) {
 	b := g.batch
-	if len(b.events) == 0 {
+	if b == nil || b.count == 0 {
 		return
 	}
-	g.batch = batch{}
-	name, echo := g.topic.channel.Name, []byte(g.echo)
 	var frame []byte
-	if len(b.events) == 1 {
-		frame = protocol.AppendChange(nil, name, echo, b.events[0])
+	if b.count == 1 {
+		frame = h.encoder.change(g, b.events)
 	} else {
-		frame = protocol.AppendChanges(make([]byte, 0, b.bytes+len(b.events)+len(echo)+len(name)+frameAround), name, echo, b.events)
+		frame = h.encoder.changes(g, b.events)
 	}
+	b.events, b.count = b.events[:0], 0
+	frame = h.write(g, frame)
 	for _, s := range g.subs {
 		h.give(s, frame)
 	}
@@ -94,11 +95,11 @@ func (h *Hub) releaseDue(now time.Time) time.Time {
 	waiting := h.batches[:0]
 	for _, g := range h.batches {
 		switch {
-		case len(g.batch.events) == 0: // released early; it is listed again with its next event
-			g.listed = false
+		case g.batch.count == 0: // released early
+			g.batch = nil
 		case !g.batch.due.After(now):
-			g.listed = false
 			h.release(g)
+			g.batch = nil
 		default:
 			waiting = append(waiting, g)
 			if h.batchDue.IsZero() || g.batch.due.Before(h.batchDue) {

@@ -89,7 +89,7 @@ func TestBatchGoesOutBeforeTheConnectionEnds(t *testing.T) {
 				end(s, v)
 				v.expect("subscribed", "2 events", "afterInsert 1", "afterInsert 2")
 				var closed *fanout.Closed
-				if _, err := v.client.Next(t.Context(), nil); !errors.As(err, &closed) {
+				if _, err := next(t.Context(), v.client); !errors.As(err, &closed) {
 					t.Errorf("the connection goes on: %v", err)
 				}
 			}, batched, unsnapped)

@@ -1,8 +1,6 @@
 package fanout_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -28,16 +26,13 @@ func (f *feed) audience(subscriptions, perClient int) []*fanout.Client {
 
 // empty lets clients take what waits for them.
 func empty(t testing.TB, clients []*fanout.Client) {
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
 	var frames [][]byte
 	for _, c := range clients {
-		var err error
-		for err == nil {
-			frames, err = c.Next(ended, frames)
-		}
-		if !errors.Is(err, context.Canceled) {
-			t.Fatal(err)
+		for count := 1; count > 0; {
+			var err error
+			if frames, count, err = c.Take(frames); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }

@@ -95,8 +95,8 @@ func TestW01ASlowClientGoesAlone(t *testing.T) {
 	}
 }
 
-// Next waits for what comes, from whichever goroutine.
-func TestNextWaits(t *testing.T) {
+// Whoever serves a client hears of what comes, from whichever goroutine.
+func TestServeIsTold(t *testing.T) {
 	f := newFeed(t, 1<<20, conversations())
 	client := f.hub.Attach(nil)
 	subscribe(t, client, "message", in42)
@@ -104,10 +104,9 @@ func TestNextWaits(t *testing.T) {
 	got := make(chan int)
 	go func() {
 		defer close(got)
-		var frames [][]byte
 		for {
-			var err error
-			if frames, err = client.Next(t.Context(), frames); err != nil {
+			frames, err := next(t.Context(), client)
+			if err != nil {
 				return
 			}
 			got <- len(frames)

@@ -1,18 +1,17 @@
 package fanout
 
 import (
-	"context"
-
 	"github.com/reactive-gw/reactive-gw/protocol"
+	"github.com/reactive-gw/reactive-gw/protocol/wire"
 )
 
-// Client is one connection's subscriptions and the frames that wait for it. Next belongs to one goroutine; the other
-// methods may be called from any.
+// Client is one connection's subscriptions and the frames that wait for it. Its methods may be called from any goroutine, but
+// for Take, which belongs to one at a time.
 type Client struct {
-	hub      *Hub
-	viewer   any
-	extended bool
-	queue    *queue
+	hub    *Hub
+	viewer any
+	dialect
+	queue *queue
 
 	// The rest belongs to the hub's lock.
 	subs     map[*topic]*subscription
@@ -60,7 +59,7 @@ func (c *Client) subscribe(channel string, scope protocol.Scope, r *resumption) 
 		h.release(old.group) // no later frame holds what it has gathered
 	}
 	s := old
-	if old == nil || old.group.echo != string(scope.Raw) || r != nil {
+	if old == nil || string(old.group.scope()) != string(scope.Raw) || r != nil {
 		if old != nil {
 			h.drop(old)
 		}
@@ -73,7 +72,7 @@ func (c *Client) subscribe(channel string, scope protocol.Scope, r *resumption) 
 		h.beginSince(s, r)
 		return nil
 	}
-	if !h.put(s, c.subscribed(ch.Name, scope.Raw)) {
+	if !h.tellOf(s, c.subscribed(ch.Name, scope.Raw)) {
 		h.drop(s) // the client has to go, and while it lingers its subscriptions must not gather
 		return nil
 	}
@@ -83,7 +82,7 @@ func (c *Client) subscribe(channel string, scope protocol.Scope, r *resumption) 
 
 // add adds a subscription that does not get anything yet.
 func (h *Hub) add(c *Client, t *topic, echo []byte) *subscription {
-	s := t.group(echo, c.extended).add(c)
+	s := t.group(echo, c.dialect).add(c)
 	c.subs[t] = s
 	h.subscriptions++
 	return s
@@ -91,16 +90,16 @@ func (h *Hub) add(c *Client, t *topic, echo []byte) *subscription {
 
 // beginSince is begin for a subscription that is resumed.
 func (h *Hub) beginSince(s *subscription, r *resumption) {
-	c, name, echo := s.client, s.group.topic.channel.Name, []byte(s.group.echo)
+	c, name, echo := s.client, s.group.channel().Name, s.group.scope()
 	if h.resume(s, r); r.refused != "" {
-		if h.put(s, c.subscribed(name, echo)) && h.put(s, protocol.AppendReset(nil, name, echo, r.refused)) {
+		if h.tellOf(s, c.subscribed(name, echo)) && h.tellOf(s, protocol.AppendReset(nil, name, echo, r.refused)) {
 			h.begin(s)
 		} else {
 			h.drop(s)
 		}
 		return
 	}
-	if !h.put(s, protocol.AppendSubscribedAt(nil, name, echo, r.since, true)) {
+	if !h.tellOf(s, protocol.AppendSubscribedAt(nil, name, echo, r.since, true)) {
 		h.drop(s)
 		return
 	}
@@ -133,7 +132,7 @@ func (c *Client) Unsubscribe(channel string, scope protocol.Scope) error {
 	}
 	if c.extended {
 		defer h.flush()
-		h.push(c, protocol.AppendUnsubscribed(nil, channel, scope.Raw))
+		h.say(c, protocol.AppendUnsubscribed(nil, channel, scope.Raw))
 	}
 	return nil
 }
@@ -159,23 +158,35 @@ func (c *Client) Subscriptions() int {
 
 // Send queues a frame that belongs to no subscription.
 func (c *Client) Send(frame []byte) {
-	c.queue.push(frame)
+	c.queue.push(wire.Make(frame))
 	c.queue.wake()
 }
 
-// Next waits for frames and returns all there are, in order. They are shared: do not change them. reuse is the slice of
-// the call before, or nil. The error is ctx's, or a *Closed when the client has to go: it has all that was due to it, or
+// Ping queues bytes that are no frame of ours, behind those that wait. They are not changed, and a piece of their own.
+func (c *Client) Ping(message []byte) {
+	c.queue.push(message)
+	c.queue.wake()
+}
+
+// Serve makes ready be called when something begins to wait for the client, at once where something does, and not again until
+// Take has found nothing. ready must not wait for anything, nor call the client or the hub. After Serve(nil) nobody is told
+// any more.
+func (c *Client) Serve(ready func()) { c.queue.serve(ready) }
+
+// Take returns the frames that wait, in order and in their wire form, and how many they are: a slice holds one or several,
+// one behind the other. They are shared: do not change them. What the call before has returned counts as sent now, and
+// its slice may be given back as reuse. The error is a *Closed when the client has to go: it has all that was due to it, or
 // was too slow to get it.
-func (c *Client) Next(ctx context.Context, reuse [][]byte) ([][]byte, error) {
+func (c *Client) Take(reuse [][]byte) (frames [][]byte, count int, err error) {
 	if c.queue.sent() {
 		c.hub.mu.Lock()
 		c.hub.letIn(c)
 		c.hub.mu.Unlock()
 	}
-	return c.queue.take(ctx, reuse)
+	return c.queue.take(reuse)
 }
 
-// Close makes Next return a *Closed with this code behind what is queued.
+// Close makes Take return a *Closed with this code behind what is queued.
 func (c *Client) Close(code protocol.Close) {
 	h := c.hub
 	h.mu.Lock()

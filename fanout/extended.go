@@ -6,6 +6,7 @@ import (
 
 	"github.com/reactive-gw/reactive-gw/cdc"
 	"github.com/reactive-gw/reactive-gw/protocol"
+	"github.com/reactive-gw/reactive-gw/protocol/wire"
 )
 
 // A client of the extended protocol gets one frame for all that a commit does to its subscriptions. While a transaction
@@ -16,9 +17,10 @@ import (
 type part struct {
 	group  *group
 	alone  *subscription // that gets it; nil where all of the group do
-	events [][]byte
-	frame  []byte // for the clients that get nothing else; nil until the first of them
-	body   []byte // for the others
+	events []byte        // joined
+	frame  []byte        // in wire form, for the clients that get nothing else; nil until the first of them
+	body   []byte        // for the others; empty until the first of them
+	kept   bool          // for longer than the transaction: see keepTransaction
 }
 
 // maxTransactionFrame is the size, in bytes of events in parts, above which a transaction is sent in several frames.
@@ -28,6 +30,7 @@ const maxTransactionFrame = 1 << 20
 type parts struct {
 	tx      *cdc.Transaction
 	all     []*part
+	spare   []*part // to be used again
 	bytes   int
 	clients []*Client // that have parts
 	split   []*Client // that were sent some frames already
@@ -42,21 +45,48 @@ func (p *parts) give(c *Client, one *part) {
 }
 
 func (p *parts) append(to *part, event []byte) {
-	to.events = append(to.events, event)
+	to.events = protocol.AppendJoined(to.events, event)
 	p.bytes += len(event)
+}
+
+// add begins a part.
+func (p *parts) add(g *group, alone *subscription) *part {
+	var one *part
+	if last := len(p.spare) - 1; last >= 0 {
+		one, p.spare = p.spare[last], p.spare[:last]
+	} else {
+		one = &part{}
+	}
+	one.group, one.alone = g, alone
+	p.all = append(p.all, one)
+	return one
+}
+
+// spareBytes is the largest buffer that a part keeps for the next transactions, and spareParts how many parts do.
+const (
+	spareBytes = 16 << 10
+	spareParts = 1000
+)
+
+// release takes back a part that is done with.
+func (p *parts) release(one *part) {
+	if one.kept || len(p.spare) == spareParts || cap(one.events)+cap(one.body) > spareBytes {
+		return
+	}
+	*one = part{events: one.events[:0], body: one.body[:0]}
+	p.spare = append(p.spare, one)
 }
 
 // tell adds an event for all subscribers of a group.
 func (h *Hub) tell(g *group, event []byte) {
-	if g.topic.channel.apart() {
+	if g.channel().apart() {
 		for _, s := range g.subs {
 			h.tellOne(s, event)
 		}
 		return
 	}
 	if g.part == nil {
-		g.part = &part{group: g}
-		h.parts.all = append(h.parts.all, g.part)
+		g.part = h.parts.add(g, nil)
 		for _, s := range g.subs {
 			h.parts.give(s.client, g.part)
 		}
@@ -67,8 +97,7 @@ func (h *Hub) tell(g *group, event []byte) {
 // tellOne adds an event for one subscription.
 func (h *Hub) tellOne(s *subscription, event []byte) {
 	if s.part == nil {
-		s.part = &part{group: s.group, alone: s}
-		h.parts.all = append(h.parts.all, s.part)
+		s.part = h.parts.add(s.group, s)
 		h.parts.give(s.client, s.part)
 	}
 	h.parts.append(s.part, event)
@@ -77,8 +106,8 @@ func (h *Hub) tellOne(s *subscription, event []byte) {
 // void drops what the transaction has done to a channel's views so far: they begin anew.
 func (p *parts) void(ch *channel) {
 	for _, one := range p.all {
-		if one.group.topic.channel == ch {
-			one.events = nil
+		if one.group.channel() == ch {
+			one.events = one.events[:0]
 		}
 	}
 }
@@ -107,7 +136,7 @@ func (h *Hub) sendTransaction(c *Client, t protocol.Transaction) bool {
 		h.keepTransaction(c, t)
 		return true
 	}
-	frame := transactionFrame(c.parts, t)
+	frame := h.transactionFrame(c, c.parts, t)
 	if frame != nil {
 		h.pushChanges(c, frame)
 	}
@@ -115,12 +144,12 @@ func (h *Hub) sendTransaction(c *Client, t protocol.Transaction) bool {
 }
 
 // sendParts sends each client its frame of the transaction.
-func (h *Hub) sendParts(cursor string) {
+func (h *Hub) sendParts(at cdc.LSN) {
 	p := &h.parts
 	if len(p.clients) == 0 && len(p.split) == 0 {
 		return
 	}
-	t := protocol.Transaction{Cursor: cursor, CommitTime: p.tx.Time}
+	t := protocol.Transaction{Cursor: protocol.Cursor{Epoch: h.epoch, Position: uint64(at)}.String(), CommitTime: p.tx.Time}
 	for _, c := range p.clients {
 		if h.sendTransaction(c, t) {
 			c.split = false
@@ -132,7 +161,7 @@ func (h *Hub) sendParts(cursor string) {
 		case c.holds > 0:
 			h.keepTransaction(c, t)
 		default: // nothing more came for it: it has to learn that the transaction is over
-			h.pushChanges(c, protocol.AppendTransaction(nil, t))
+			h.pushChanges(c, h.encoder.wire(protocol.AppendTransaction(nil, t), c.dialect))
 		}
 		c.split = false
 	}
@@ -159,14 +188,15 @@ func (h *Hub) clearParts() {
 		} else {
 			one.group.part = nil
 		}
+		p.release(one)
 	}
 	clear(p.clients)
 	clear(p.all)
 	p.clients, p.all, p.bytes = p.clients[:0], p.all[:0], 0
 }
 
-// transactionFrame makes the frame of a client's parts; nil where they are empty.
-func transactionFrame(parts []*part, t protocol.Transaction) []byte {
+// transactionFrame makes the frame of a client's parts, in wire form; nil where they are empty.
+func (h *Hub) transactionFrame(c *Client, parts []*part, t protocol.Transaction) []byte {
 	var only *part
 	full := 0
 	for _, p := range parts {
@@ -180,7 +210,9 @@ func transactionFrame(parts []*part, t protocol.Transaction) []byte {
 		return nil
 	case 1:
 		if only.frame == nil {
-			only.frame = protocol.AppendTransaction(nil, t, only.encoded())
+			e := &h.encoder
+			e.frame = protocol.AppendTransaction(e.frame[:0], t, only.encoded())
+			only.frame = h.write(only.group, e.frame)
 		}
 		return only.frame
 	}
@@ -190,12 +222,14 @@ func transactionFrame(parts []*part, t protocol.Transaction) []byte {
 			bodies = append(bodies, p.encoded())
 		}
 	}
-	return protocol.AppendTransaction(nil, t, bodies...)
+	e := &h.encoder
+	e.frame = protocol.AppendTransaction(e.frame[:0], t, bodies...)
+	return e.wire(e.frame, c.dialect)
 }
 
 func (p *part) encoded() []byte {
-	if p.body == nil {
-		p.body = protocol.AppendPart(nil, p.group.topic.channel.Name, []byte(p.group.echo), p.events)
+	if len(p.body) == 0 {
+		p.body = protocol.AppendPart(p.body, p.group.channel().Name, p.group.scope(), p.events)
 	}
 	return p.body
 }
@@ -237,7 +271,7 @@ func (h *Hub) sendHeartbeats() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
-	frame := protocol.AppendHeartbeat(nil, h.cursor())
+	frame := wire.Make(protocol.AppendHeartbeat(nil, h.cursor())) // too short to be compressed
 	for c := range h.clients {
 		if c.extended {
 			h.push(c, frame)
@@ -251,7 +285,7 @@ func (c *Client) Heartbeat() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
-	h.push(c, protocol.AppendHeartbeat(nil, h.cursor()))
+	h.say(c, protocol.AppendHeartbeat(nil, h.cursor()))
 }
 
 func (h *Hub) welcome() []byte {
@@ -275,6 +309,7 @@ func (h *Hub) tend(ctx context.Context) {
 			return
 		}
 		h.mu.Lock()
+		h.newSheets()
 		h.log.trim(time.Now(), h.position)
 		h.noteNeeded()
 		h.giveUpParked(time.Now())

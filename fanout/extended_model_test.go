@@ -46,7 +46,7 @@ func (f *follower) connect() {
 	if f.client != nil {
 		f.client.Detach()
 	}
-	f.client = f.site.hub.AttachExtended(nil)
+	f.client = f.site.hub.Attach(nil, fanout.Extended)
 	var err error
 	if f.holds {
 		err = f.client.SubscribeSince("message", f.scope, f.cursor)
@@ -69,7 +69,7 @@ func queued(c *fanout.Client) (frames [][]byte) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	for {
-		got, err := c.Next(ended, nil)
+		got, err := next(ended, c)
 		if err != nil {
 			return frames
 		}

@@ -147,9 +147,9 @@ func subscribe(t reporter, c *fanout.Client, channel, scope string) {
 func taken(t reporter, c *fanout.Client) (frames []string, code protocol.Close) {
 	t.Helper()
 	ended, cancel := context.WithCancel(context.Background())
-	cancel() // Next gives out what there is, and does not wait
+	cancel() // next gives out what there is, and does not wait
 	for {
-		got, err := c.Next(ended, nil)
+		got, err := next(ended, c)
 		closed := (*fanout.Closed)(nil)
 		switch {
 		case errors.As(err, &closed):

@@ -119,7 +119,7 @@ func (h *Hub) hold(ch *channel, concern Concern) {
 	if concern.Column == "" {
 		for c := range h.clients {
 			for t, s := range c.subs {
-				if t.channel == ch {
+				if t.channel() == ch {
 					h.holdBack(s, concern)
 				}
 			}
@@ -134,12 +134,16 @@ func (h *Hub) hold(ch *channel, concern Concern) {
 	if t == nil {
 		return
 	}
-	for _, g := range t.groups {
+	for g := range t.all() {
 		for _, s := range g.subs {
 			h.holdBack(s, concern)
 		}
 	}
-	if !slices.ContainsFunc(t.groups, func(g *group) bool { return g.waiting > 0 }) {
+	waiting := false
+	for g := range t.all() {
+		waiting = waiting || g.waiting > 0
+	}
+	if !waiting {
 		return
 	}
 	for _, s := range h.waitingFor(ch) {

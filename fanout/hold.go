@@ -57,7 +57,7 @@ func (h *Hub) holdBack(s *subscription, concern Concern) {
 	if concern.Client != nil && !concern.Client(s.client.viewer, s.scope()) {
 		return
 	}
-	after := slices.Clone(s.group.topic.channel.guard.unseen)
+	after := slices.Clone(s.group.channel().guard.unseen)
 	switch {
 	case s.hold == nil:
 		h.release(s.group)
@@ -76,6 +76,11 @@ func (h *Hub) holdBack(s *subscription, concern Concern) {
 func (s *subscription) scope() ScopeValue {
 	t := s.group.topic
 	return ScopeValue{Column: t.index.Column, Type: t.index.Type, Text: t.value}
+}
+
+// tellOf is put for a frame that is not in wire form yet.
+func (h *Hub) tellOf(s *subscription, frame []byte) bool {
+	return h.put(s, h.encoder.wire(frame, s.group.dialect))
 }
 
 // put queues a frame of a subscription, or keeps it while that is on hold. It tells whether the client still takes any.
@@ -142,7 +147,7 @@ func (h *Hub) letGoBefore(s *subscription) {
 
 // revoke ends a subscription that the client may not have any more.
 func (h *Hub) revoke(s *subscription, why error) {
-	h.logger.Debug("subscription revoked", zap.String("channel", s.group.topic.channel.Name), zap.Error(why))
+	h.logger.Debug("subscription revoked", zap.String("channel", s.group.channel().Name), zap.Error(why))
 	h.revoked++
 	h.forbid(s)
 }
@@ -203,7 +208,7 @@ func (h *Hub) settle(ctx context.Context, askers *errgroup.Group) (more bool) {
 	defer h.flush()
 	now := time.Now()
 	for s := range h.held {
-		guard := s.group.topic.channel.guard
+		guard := s.group.channel().guard
 		shown := !slices.ContainsFunc(s.hold.after, func(xid uint32) bool { return slices.Contains(guard.unseen, xid) })
 		switch {
 		case shown && !s.hold.asking: // also where its time has passed: it is not the client's fault that others were asked about

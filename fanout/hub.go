@@ -40,6 +40,7 @@ type Hub struct {
 	shapes   map[uint32]shape // by table OID
 	touched  []*Client
 	encoder  encoder
+	sheets   []*group // that are writing on one
 
 	readings      map[*topic]*reading
 	wanted        list.List // of *reading: those that no reader has taken yet
@@ -138,23 +139,40 @@ func (h *Hub) Run(ctx context.Context) {
 }
 
 // Attach adds a client. It stays until Detach. viewer is who the client is, for those whom the hub asks what a client may
-// see; the hub does not look into it.
-func (h *Hub) Attach(viewer any) *Client { return h.attach(viewer, false) }
-
-// AttachExtended is Attach for a client of the extended protocol. It is welcomed.
-func (h *Hub) AttachExtended(viewer any) *Client { return h.attach(viewer, true) }
-
-func (h *Hub) attach(viewer any, extended bool) *Client {
-	c := &Client{hub: h, viewer: viewer, extended: extended, queue: newQueue(h.queueBytes), subs: map[*topic]*subscription{}}
+// see; the hub does not look into it. What waits for the client is gathered until Serve.
+func (h *Hub) Attach(viewer any, abilities ...Ability) *Client {
+	c := &Client{hub: h, viewer: viewer, queue: newQueue(h.queueBytes), subs: map[*topic]*subscription{}}
+	for _, ability := range abilities {
+		switch ability {
+		case Extended:
+			c.extended = true
+		case Deflated:
+			c.deflated = true
+		}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.clients[c] = struct{}{}
-	if extended {
-		h.push(c, h.welcome())
+	if c.extended {
+		h.say(c, h.welcome())
 		h.flush()
 	}
 	return c
 }
+
+// Ability is what a client understands besides the base protocol.
+type Ability int
+
+// The abilities.
+const (
+	// Extended: the client speaks the extended protocol. It is welcomed.
+	Extended Ability = iota + 1
+	// Deflated: it takes compressed messages.
+	Deflated
+)
+
+// dialect is how a client is spoken to.
+type dialect struct{ extended, deflated bool }
 
 // Deliver implements cdc.Sink. A change costs what its subscribers cost: the index leads straight to them.
 func (h *Hub) Deliver(tx *cdc.Transaction) {
@@ -175,7 +193,7 @@ func (h *Hub) Deliver(tx *cdc.Transaction) {
 		h.log.add(tx, routed.cuts)
 	}
 	h.noteNeeded()
-	h.sendParts(protocol.Cursor{Epoch: h.epoch, Position: uint64(tx.End)}.String())
+	h.sendParts(tx.End)
 	h.reach(tx.End)
 }
 
@@ -227,6 +245,9 @@ func (h *Hub) Passed(position cdc.LSN) {
 	h.reach(position)
 }
 
+// say is push for a frame that is not in wire form yet.
+func (h *Hub) say(c *Client, frame []byte) bool { return h.push(c, h.encoder.wire(frame, c.dialect)) }
+
 // push queues a frame and tells whether the client still takes any. The client is woken by flush, when all that belongs
 // together is queued.
 func (h *Hub) push(c *Client, frame []byte) bool {
@@ -275,7 +296,7 @@ func (h *Hub) flush() {
 func (h *Hub) begin(s *subscription) {
 	h.release(s.group)
 	switch {
-	case s.group.topic.channel.Snapshot == nil:
+	case s.group.channel().Snapshot == nil:
 		if s.waits() {
 			s.activate(nil)
 		}
@@ -310,7 +331,7 @@ func (h *Hub) dismiss(c *Client, code protocol.Close) {
 // end ends a subscription of the extended protocol, and says why.
 func (h *Hub) end(s *subscription, code protocol.Code, why string) {
 	h.drop(s)
-	h.push(s.client, protocol.AppendErrorAbout(nil, code, s.group.topic.channel.Name, []byte(s.group.echo), why))
+	h.say(s.client, protocol.AppendErrorAbout(nil, code, s.group.channel().Name, s.group.scope(), why))
 }
 
 // Stats is a moment's view of a hub.

@@ -341,8 +341,8 @@ func TestFramesAreShared(t *testing.T) {
 	}
 	f.deliver(inserted(messages(), row(1, 42, 7, "Lunch?", "s")))
 	for c, scope := range clients {
-		got, err := c.Next(t.Context(), nil)
-		if err != nil || len(got) != 1 {
+		got, count, err := c.Take(nil)
+		if err != nil || count != 1 {
 			t.Fatalf("%q, %v", got, err)
 		}
 		frames[scope] = append(frames[scope], &got[0][0])

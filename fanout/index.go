@@ -1,6 +1,11 @@
 package fanout
 
-import "github.com/reactive-gw/reactive-gw/cdc"
+import (
+	"iter"
+
+	"github.com/reactive-gw/reactive-gw/cdc"
+	"github.com/reactive-gw/reactive-gw/protocol"
+)
 
 // The index finds the subscribers of a change without looking at any other: from a channel to its scope columns, from a
 // column's value to the topic, from the topic to its subscribers. All of it belongs to the hub's lock.
@@ -23,47 +28,46 @@ type channel struct {
 // scopeIndex holds the topics of one scope column by the canonical text of their values.
 type scopeIndex struct {
 	Scope
-	topics map[string]*topic
-}
-
-// topic is one (channel, scope) that somebody subscribed to.
-type topic struct {
 	channel *channel
-	index   *scopeIndex
-	value   string
-	groups  []*group
+	topics  map[string]*topic
 }
 
-// group is the subscribers of a topic that wrote the scope in the same way. Frames repeat the scope as the client sent
-// it, so a frame can be shared within a group.
+// topic is one (channel, scope) that somebody subscribed to. Clients may make very many, with a group and a subscription
+// each: what these three hold is laid out to be small.
+type topic struct {
+	index  *scopeIndex
+	value  string
+	groups *group // the first; the others follow it
+}
+
+// group is the subscribers of a topic who get the same bytes: they wrote the scope in the same way, for frames repeat it as
+// the client sent it, and they speak the same dialect.
 type group struct {
 	topic *topic
-	echo  string
-	// extended: its subscribers speak the extended protocol.
-	extended bool
-	subs     []*subscription
+	echo  string // what topic.echo returned of the scope
+	next  *group // of the topic
+	subs  []*subscription
 	// waiting counts the subscriptions that are to come in when they have their snapshot.
-	waiting int
+	waiting int32
 	// fresh counts those in subs whose snapshot may have shown what the stream still brings: see subscription.seen.
-	fresh int
-	batch batch
-	// listed: it is in Hub.batches.
-	listed bool
-	part   *part // what the transaction at hand does to all of subs, where that is the same
+	fresh int32
+	dialect
+	batch *batch // nil unless it is in Hub.batches
+	sheet []byte // see Hub.write
+	part  *part  // what the transaction at hand does to all of subs, where that is the same
 }
 
 // subscription is one client's place in a group.
 type subscription struct {
-	client *Client
-	group  *group
-	at     int   // in group.subs; negative while it waits for its snapshot
-	seen   *seen // nil where there was no snapshot, or the stream has passed it
-	// again: what it waits for is a snapshot that the client has not asked for.
-	again   bool
+	client  *Client
+	group   *group
+	seen    *seen    // nil where there was no snapshot, or the stream has passed it
 	reading *reading // that it waits for
-	aside   bool     // it waits for room in the client's queue: see Hub.setAside
 	part    *part    // what the transaction at hand does to it alone
 	hold    *hold    // nil unless it is on hold
+	at      int32    // in group.subs; negative while it waits for its snapshot
+	again   bool     // what it waits for is a snapshot that the client has not asked for
+	aside   bool     // it waits for room in the client's queue: see Hub.setAside
 }
 
 const awaiting = -1
@@ -94,26 +98,69 @@ func (s *scopeIndex) find(v cdc.Value) *topic {
 func (c *channel) topic(s *scopeIndex, value string) *topic {
 	t := s.topics[value]
 	if t == nil {
-		t = &topic{channel: c, index: s, value: value}
+		t = &topic{index: s, value: value}
 		s.topics[value] = t
 	}
 	return t
 }
 
+func (t *topic) channel() *channel { return t.index.channel }
+
+// echo is what a group has to keep of the scope as the client wrote it: nothing where appendScope knows it anyway.
+func (t *topic) echo(raw []byte) string {
+	if string(t.appendScope(nil, "")) == string(raw) {
+		return ""
+	}
+	return string(raw)
+}
+
+// appendScope appends the scope as the client wrote it, given its echo.
+func (t *topic) appendScope(dst []byte, echo string) []byte {
+	if echo != "" {
+		return append(dst, echo...)
+	}
+	dst = append(dst, `{"col":`...)
+	dst = protocol.AppendString(dst, t.index.Column)
+	dst = append(dst, `,"value":`...)
+	return append(t.index.Type.appendJSON(dst, t.value), '}')
+}
+
+// all yields the topic's groups. The one that is yielded may be taken out.
+func (t *topic) all() iter.Seq[*group] {
+	return func(yield func(*group) bool) {
+		for g := t.groups; g != nil; {
+			next := g.next
+			if !yield(g) {
+				return
+			}
+			g = next
+		}
+	}
+}
+
 // group returns the group for a new subscription. Where the events that a batch gathers are not the same for every client,
 // it is a new one, and stays the client's own.
-func (t *topic) group(echo []byte, extended bool) *group {
-	if extended || t.channel.BatchEvery == 0 || !t.channel.apart() {
-		for _, g := range t.groups {
-			if g.echo == string(echo) && g.extended == extended {
+func (t *topic) group(raw []byte, d dialect) *group {
+	echo, ch := t.echo(raw), t.channel()
+	if d.extended || ch.BatchEvery == 0 || !ch.apart() {
+		for g := range t.all() {
+			if g.echo == echo && g.dialect == d {
 				return g
 			}
 		}
 	}
-	g := &group{topic: t, echo: string(echo), extended: extended}
-	t.groups = append(t.groups, g)
+	g := &group{topic: t, echo: echo, dialect: d, next: t.groups}
+	t.groups = g
 	return g
 }
+
+func (g *group) channel() *channel { return g.topic.channel() }
+
+// appendScope appends the scope as the group's clients wrote it.
+func (g *group) appendScope(dst []byte) []byte { return g.topic.appendScope(dst, g.echo) }
+
+// scope is appendScope into a slice of its own.
+func (g *group) scope() []byte { return g.appendScope(nil) }
 
 // add makes a subscription that waits for activate.
 func (g *group) add(c *Client) *subscription {
@@ -129,7 +176,7 @@ func (s *subscription) activate(seen *seen) {
 	if s.seen = seen; seen != nil {
 		s.group.fresh++
 	}
-	s.at = len(s.group.subs)
+	s.at = int32(len(s.group.subs))
 	s.group.subs = append(s.group.subs, s)
 }
 
@@ -168,14 +215,12 @@ func (s *subscription) remove() {
 	if len(g.subs) > 0 || g.waiting > 0 {
 		return
 	}
-	t := g.topic
-	for i := range t.groups {
-		if t.groups[i] == g {
-			t.groups = append(t.groups[:i], t.groups[i+1:]...)
-			break
-		}
+	at := &g.topic.groups
+	for *at != g {
+		at = &(*at).next
 	}
-	if len(t.groups) == 0 {
+	*at = g.next
+	if t := g.topic; t.groups == nil {
 		delete(t.index.topics, t.value)
 	}
 }
@@ -185,7 +230,7 @@ func (c *channel) active() []*subscription {
 	var all []*subscription
 	for i := range c.scopes {
 		for _, t := range c.scopes[i].topics {
-			for _, g := range t.groups {
+			for g := range t.all() {
 				all = append(all, g.subs...)
 			}
 		}

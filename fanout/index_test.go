@@ -77,18 +77,18 @@ func TestIndexAgainstAMap(t *testing.T) {
 				for _, ch := range h.registry.byName {
 					for _, index := range ch.scopes {
 						for value, topic := range index.topics {
-							if len(topic.groups) == 0 {
+							if topic.groups == nil {
 								r.Fatalf("topic %s of %s is empty", value, ch.Name)
 							}
-							for _, g := range topic.groups {
+							for g := range topic.all() {
 								var v int
 								_, _ = fmt.Sscan(value, &v)
-								key := fmt.Sprint(place{ch.Name, index.Column, v}, g.echo)
+								key := fmt.Sprint(place{ch.Name, index.Column, v}, string(g.scope()))
 								if len(g.subs) == 0 || len(g.subs) != len(want[key]) {
 									r.Fatalf("%s has %d subscribers, want %d", key, len(g.subs), len(want[key]))
 								}
 								for i, s := range g.subs {
-									if s.at != i || s.group != g || s.client.subs[topic] != s || !want[key][s.client] {
+									if int(s.at) != i || s.group != g || s.client.subs[topic] != s || !want[key][s.client] {
 										r.Fatalf("%s: subscriber %d is misplaced", key, i)
 									}
 								}

@@ -18,9 +18,9 @@ func (h *Hub) Ingest(tx *cdc.Transaction) cdc.IngestPosition {
 	defer h.flush()
 	h.ingested++
 	routed, _, _ := h.routeAll(tx, untrue)
-	h.sendParts(h.cursor())
+	h.sendParts(h.position)
 	for r := range h.running {
-		if h.concerns(tx, r.topic.channel) {
+		if h.concerns(tx, r.topic.channel()) {
 			r.follow(tx)
 		}
 	}
@@ -52,7 +52,7 @@ func (h *Hub) Gap(channels ...string) {
 // anew.
 func (h *Hub) outdate(ch *channel) {
 	for r := range h.running {
-		if r.topic.channel == ch {
+		if r.topic.channel() == ch {
 			r.stale = true
 		}
 	}

@@ -38,11 +38,11 @@ type restlessView struct {
 }
 
 func (s *site) restless(extended bool) *restless {
-	attach := s.hub.Attach
+	var abilities []fanout.Ability
 	if extended {
-		attach = s.hub.AttachExtended
+		abilities = append(abilities, fanout.Extended)
 	}
-	r := &restless{site: s, extended: extended, client: attach(nil), asked: map[string]int{}}
+	r := &restless{site: s, extended: extended, client: s.hub.Attach(nil, abilities...), asked: map[string]int{}}
 	r.views = map[string]*restlessView{"7": {rows: map[string]string{}}, "8": {rows: map[string]string{}}}
 	return r
 }

@@ -38,9 +38,8 @@ func (h *Hub) keep(c *Client, k kept) bool {
 func (h *Hub) keepTransaction(c *Client, t protocol.Transaction) {
 	k := kept{parts: slices.Clone(c.parts), transaction: t}
 	for _, p := range k.parts {
-		for _, event := range p.events {
-			k.bytes += len(event)
-		}
+		p.kept = true
+		k.bytes += len(p.events)
 	}
 	h.keep(c, k)
 }
@@ -70,8 +69,8 @@ func (h *Hub) pushKept(c *Client) {
 		c.held -= k.bytes
 		frame := k.frame
 		if frame == nil {
-			if frame = transactionFrame(k.parts, k.transaction); frame == nil && split && !k.transaction.Partial {
-				frame = protocol.AppendTransaction(nil, k.transaction)
+			if frame = h.transactionFrame(c, k.parts, k.transaction); frame == nil && split && !k.transaction.Partial {
+				frame = h.encoder.wire(protocol.AppendTransaction(nil, k.transaction), c.dialect)
 			}
 			if frame == nil {
 				continue

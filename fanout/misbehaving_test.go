@@ -24,7 +24,7 @@ func TestW08ScopesWithoutEndLeaveNothing(t *testing.T) {
 	}
 	hub.Start(cdc.Start{Epoch: "1", From: 100})
 	since := protocol.Cursor{Epoch: protocol.NewEpochID("1"), Position: 100}.String()
-	base, extended := hub.Attach(nil), hub.AttachExtended(nil)
+	base, extended := hub.Attach(nil), hub.Attach(nil, fanout.Extended)
 	round := func(from, n int) {
 		for i := from; i < from+n; i++ {
 			scope := protocol.Scope{Col: "conversation_id", Value: fmt.Append(nil, i), Raw: fmt.Appendf(nil, `{"col":"conversation_id","value":%d}`, i)}
@@ -112,7 +112,7 @@ func TestW16NothingIsSaidOfRowsThatAreHidden(t *testing.T) {
 	hub.Start(cdc.Start{Epoch: "1", From: 50})
 	f := &feed{t: t, hub: hub}
 	table := messages()
-	live := hub.AttachExtended("7")
+	live := hub.Attach("7", fanout.Extended)
 	subscribe(t, live, "message", in42)
 	f.deliver(inserted(table, row(1, 42, 8, "for 8 alone", "canary")), inserted(table, row(2, 42, 7, "for 7", "canary")))
 	f.deliver(updated(table, row(1, 42, 8, "for 8 alone", "canary"), row(1, 42, 8, "for 8 alone, edited", "canary")))
@@ -139,7 +139,7 @@ func TestW16NothingIsSaidOfRowsThatAreHidden(t *testing.T) {
 		t.Errorf("%d transactions concern it, want 5: %q", len(want), want)
 	}
 	for position := range 8 {
-		back := hub.AttachExtended("7")
+		back := hub.Attach("7", fanout.Extended)
 		since := protocol.Cursor{Epoch: protocol.NewEpochID("1"), Position: uint64(50 + 100*position)}.String()
 		if err := back.SubscribeSince("message", scopeOf(t, in42), since); err != nil {
 			t.Fatal(err)
@@ -163,7 +163,7 @@ func TestW09CursorsOfEveryKind(t *testing.T) {
 			return protocol.Cursor{Epoch: protocol.NewEpochID(epoch), Position: position, Index: index}.String()
 		}
 		good := cursor("1", uint64(s.end), 0)
-		client := s.hub.AttachExtended(nil)
+		client := s.hub.Attach(nil, fanout.Extended)
 		for since, reason := range map[string]string{
 			"nonsense": "restart", "'; drop table message; --": "restart", "\x00": "restart", strings.Repeat("A", 60_000): "restart",
 			good + "A": "restart", good[:len(good)-1]: "restart", good + "\n": "restart",

@@ -34,7 +34,7 @@ func (h *Hub) completeParked() {
 			continue
 		}
 		delete(h.running, r)
-		if r.stale || !h.unseen.completes(r.topic.channel, &r.snapshot.Visibility) {
+		if r.stale || !h.unseen.completes(r.topic.channel(), &r.snapshot.Visibility) {
 			for s := range r.waiting {
 				delete(r.waiting, s)
 				h.await(s)
@@ -74,7 +74,7 @@ func (h *Hub) distrustReadings() {
 func (h *Hub) waitingFor(ch *channel) []*subscription {
 	var subs []*subscription
 	collect := func(r *reading) {
-		if r.topic.channel == ch {
+		if r.topic.channel() == ch {
 			for s := range r.waiting {
 				subs = append(subs, s)
 			}
@@ -88,7 +88,7 @@ func (h *Hub) waitingFor(ch *channel) []*subscription {
 	}
 	for c := range h.clients {
 		for s := range c.aside {
-			if s.group.topic.channel == ch {
+			if s.group.channel() == ch {
 				subs = append(subs, s)
 			}
 		}
@@ -99,7 +99,7 @@ func (h *Hub) waitingFor(ch *channel) []*subscription {
 // completeExtended sends a subscription its view as it is where the stream stands, and lets it go live. frames holds those
 // that need nothing put into them.
 func (h *Hub) completeExtended(s *subscription, v *cdc.Visibility, rows *shownRows, to shownTo, following []*cdc.Transaction, frames map[shownTo][]byte) {
-	name, echo := s.group.topic.channel.Name, []byte(to.echo)
+	name, echo := s.group.channel().Name, s.group.scope()
 	m := merge{hub: h}
 	put := func(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 		if m.rows == nil {
@@ -115,13 +115,12 @@ func (h *Hub) completeExtended(s *subscription, v *cdc.Visibility, rows *shownRo
 		h.await(s)
 		return
 	}
-	to.extended = true
 	frame := frames[to]
 	switch {
 	case m.rows != nil:
-		frame = protocol.AppendSnapshotAt(nil, name, echo, h.cursor(), m.values())
+		frame = h.encoder.wire(protocol.AppendSnapshotAt(nil, name, echo, h.cursor(), m.values()), to.dialect)
 	case frame == nil:
-		frame = protocol.AppendSnapshotAt(nil, name, echo, h.cursor(), rows.seenBy(to))
+		frame = h.encoder.wire(protocol.AppendSnapshotAt(nil, name, echo, h.cursor(), rows.seenBy(to)), to.dialect)
 		frames[to] = frame
 	}
 	if h.setAside(s, len(frame)) {
@@ -143,7 +142,7 @@ type keyedRow struct{ key, json []byte }
 
 // route does to the rows what the change does to the subscription's view. It returns false where that is not known.
 func (m *merge) route(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
-	d := delta{hub: m.hub, tx: tx, binding: b, change: c}
+	d := m.hub.delta(tx, b, c)
 	kinds, n, known := d.kindsFor(s)
 	for _, kind := range kinds[:n] {
 		image := c.After

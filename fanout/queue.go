@@ -1,7 +1,6 @@
 package fanout
 
 import (
-	"context"
 	"sync"
 
 	"github.com/reactive-gw/reactive-gw/protocol"
@@ -12,23 +11,27 @@ type Closed struct{ Code protocol.Close }
 
 func (c *Closed) Error() string { return "connection closed: " + c.Code.Reason() }
 
-// queue holds the frames that wait for one client, bounded in bytes. Frames are shared between queues and never
-// changed. Many may push; one goroutine takes.
+// queue holds the frames that wait for one client, in their wire form and bounded in bytes. Frames are shared between queues
+// and never changed. Many may push; one takes at a time.
 type queue struct {
 	limit int
 
 	mu     sync.Mutex
-	frames [][]byte
-	bytes  int // of frames, and of those that the last take gave out and that may still be on their way
+	frames [][]byte // each is one or several that lie one behind the other
+	count  int      // of frames
+	bytes  int      // of frames, and of those that the last take gave out and that may still be on their way
 	taken  int
 	wanted int // how much room somebody waits for; see fits
 	closed *Closed
-	ready  chan struct{}
+	// ready tells whoever takes that there is something to take; nil while nobody does. serving is set from then until a
+	// take finds nothing.
+	ready   func()
+	serving bool
 }
 
-func newQueue(limit int) *queue { return &queue{limit: limit, ready: make(chan struct{}, 1)} }
+func newQueue(limit int) *queue { return &queue{limit: limit} }
 
-// push adds a frame, without waking the taker: what one transaction brings is to leave together. A client that does not
+// push adds a frame, without telling the taker: what one transaction brings is to leave together. A client that does not
 // fit it has fallen behind: it loses what is queued and gets protocol.CloseSlowConsumer. push tells whether the queue is
 // still open.
 func (q *queue) push(frame []byte) bool {
@@ -38,14 +41,26 @@ func (q *queue) push(frame []byte) bool {
 		return false
 	}
 	if q.bytes+len(frame) > q.limit && q.bytes > 0 {
-		q.frames, q.bytes = nil, q.taken
+		q.frames, q.count, q.bytes = nil, 0, q.taken
 		q.closed = &Closed{protocol.CloseSlowConsumer}
-		q.wake()
+		q.tell()
 		return false
 	}
-	q.frames = append(q.frames, frame)
+	if last := len(q.frames) - 1; last >= 0 && follows(q.frames[last], frame) {
+		q.frames[last] = q.frames[last][:len(q.frames[last])+len(frame)]
+	} else {
+		q.frames = append(q.frames, frame)
+	}
+	q.count++
 	q.bytes += len(frame)
 	return true
+}
+
+// follows tells whether a frame lies right behind others in memory, as those of a sheet do: then they are one piece, which
+// costs the queue nothing more to hold, and its taker no more to send.
+func follows(frames, frame []byte) bool {
+	n := len(frames)
+	return n > 0 && cap(frames) > n && len(frame) > 0 && &frames[:n+1][n] == &frame[0]
 }
 
 // roomToWait is how much of limit what can wait may fill. The rest is for what cannot: the changes and answers behind it, for
@@ -90,10 +105,30 @@ func (q *queue) close(code protocol.Close) {
 	if q.closed == nil {
 		q.closed = &Closed{code}
 	}
-	q.wake()
+	q.tell()
 }
 
-func (q *queue) wake() { signal(q.ready) }
+// wake tells the taker that there is something to take.
+func (q *queue) wake() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.tell()
+}
+
+func (q *queue) tell() {
+	if q.ready != nil && !q.serving && (len(q.frames) > 0 || q.closed != nil) {
+		q.serving = true
+		q.ready()
+	}
+}
+
+// serve sets who is told, and tells it of what is there; nil is nobody any more.
+func (q *queue) serve(ready func()) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ready = ready
+	q.tell()
+}
 
 // signal wakes whoever waits for a channel that holds one, or will next.
 func signal(c chan struct{}) {
@@ -103,31 +138,35 @@ func signal(c chan struct{}) {
 	}
 }
 
-// take waits for frames and returns all there are, in order. The frames of the take before count as gone. reuse is a
-// slice that take may fill anew. The error is ctx's, or a *Closed once a closed queue is empty.
-func (q *queue) take(ctx context.Context, reuse [][]byte) ([][]byte, error) {
+// take returns all that waits, in order, and how many frames that is. Those of the take before count as gone. reuse is a
+// slice that is filled anew some time. Where there is nothing, the taker is told when there is. The error is a *Closed once
+// a closed queue is empty.
+func (q *queue) take(reuse [][]byte) (frames [][]byte, count int, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.bytes -= q.taken
 	q.taken = 0
-	for len(q.frames) == 0 {
+	if len(q.frames) == 0 {
 		if q.closed != nil {
-			return nil, q.closed
+			return nil, 0, q.closed
 		}
-		q.mu.Unlock()
-		select {
-		case <-q.ready:
-		case <-ctx.Done():
-		}
-		q.mu.Lock()
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
+		q.frames = keepSmall(reuse)
+		q.serving = false
+		return nil, 0, nil
 	}
-	frames := q.frames
-	clear(reuse)
-	q.frames, q.taken = reuse[:0], q.bytes
-	return frames, nil
+	frames, count = q.frames, q.count
+	q.frames, q.count, q.taken = keepSmall(reuse), 0, q.bytes
+	return frames, count, nil
+}
+
+// keepSmall returns the slice, emptied, where it is worth keeping for a client that may be idle for long.
+func keepSmall(frames [][]byte) [][]byte {
+	const small = 64
+	if cap(frames) > small {
+		return nil
+	}
+	clear(frames)
+	return frames[:0]
 }
 
 func (q *queue) size() int {

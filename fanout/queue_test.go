@@ -1,11 +1,10 @@
 package fanout
 
 import (
-	"context"
+	"bytes"
 	"errors"
 	"sync"
 	"testing"
-	"testing/synctest"
 
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
@@ -19,7 +18,7 @@ func TestQueueCountsWhatIsOnItsWay(t *testing.T) {
 		}
 	}
 	push(60, true)
-	frames, err := q.take(t.Context(), nil)
+	frames, _, err := q.take(nil)
 	if err != nil || len(frames) != 1 || q.size() != 60 {
 		t.Fatalf("%d frames, %v, %d bytes", len(frames), err, q.size())
 	}
@@ -30,7 +29,7 @@ func TestQueueCountsWhatIsOnItsWay(t *testing.T) {
 		t.Errorf("%d bytes are held, want those on their way alone", q.size())
 	}
 	closed := (*Closed)(nil)
-	if _, err := q.take(t.Context(), frames); !errors.As(err, &closed) || closed.Code != protocol.CloseSlowConsumer {
+	if _, _, err := q.take(frames); !errors.As(err, &closed) || closed.Code != protocol.CloseSlowConsumer {
 		t.Errorf("%v, want a slow consumer", err)
 	}
 	if q.size() != 0 {
@@ -57,49 +56,75 @@ func TestQueueFirstReasonStands(t *testing.T) {
 	if q.push([]byte("late")) {
 		t.Error("a closed queue takes frames")
 	}
-	if frames, err := q.take(t.Context(), nil); err != nil || len(frames) != 1 || string(frames[0]) != "due" {
+	if frames, _, err := q.take(nil); err != nil || len(frames) != 1 || string(frames[0]) != "due" {
 		t.Errorf("%q, %v", frames, err)
 	}
 	for range 2 {
 		closed := (*Closed)(nil)
-		if _, err := q.take(t.Context(), nil); !errors.As(err, &closed) || closed.Code != protocol.CloseServiceRestart {
+		if _, _, err := q.take(nil); !errors.As(err, &closed) || closed.Code != protocol.CloseServiceRestart {
 			t.Errorf("%v, want the first reason", err)
 		}
 	}
 }
 
-func TestQueueTakeWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(1 << 20)
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		var got []string
-		var end error
-		var taking sync.WaitGroup
-		taking.Go(func() {
-			var frames [][]byte
-			for {
-				if frames, end = q.take(ctx, frames); end != nil {
-					return
-				}
-				for _, f := range frames {
-					got = append(got, string(f))
-				}
-			}
-		})
-		for _, frame := range []string{"a", "b", "c"} {
-			synctest.Wait()
-			q.push([]byte(frame))
-			q.wake()
+// The taker is told once of what comes, and again only after it has found nothing.
+func TestQueueTellsItsTaker(t *testing.T) {
+	q := newQueue(1 << 20)
+	q.push([]byte("a"))
+	q.wake() // nobody takes yet
+	told := 0
+	expect := func(what string, want int) {
+		t.Helper()
+		if told != want {
+			t.Errorf("%s: told %d times, want %d", what, told, want)
 		}
-		q.push([]byte("not woken for"))
-		synctest.Wait()
-		cancel()
-		taking.Wait()
-		if len(got) < 3 || got[0]+got[1]+got[2] != "abc" || !errors.Is(end, context.Canceled) {
-			t.Errorf("%q, %v", got, end)
+	}
+	q.serve(func() { told++ })
+	expect("what was there before", 1)
+	take := func(want string) {
+		t.Helper()
+		frames, count, err := q.take(nil)
+		if got := string(bytes.Join(frames, nil)); got != want || count != len(want) || err != nil {
+			t.Errorf("took %d, %q, %v, want %q", count, got, err, want)
 		}
-	})
+	}
+	take("a")
+	q.push([]byte("b"))
+	q.wake()
+	expect("while it takes", 1)
+	take("b")
+	take("")
+	q.push([]byte("c"))
+	expect("not woken for", 1)
+	q.wake()
+	q.wake()
+	expect("again", 2)
+	take("c")
+	take("")
+	q.serve(nil)
+	q.push([]byte("d"))
+	q.wake()
+	q.close(protocol.CloseGoingAway)
+	expect("nobody takes any more", 2)
+}
+
+// Frames of one sheet are one piece; those that only look as if they were are not.
+func TestQueueJoinsWhatLiesTogether(t *testing.T) {
+	q := newQueue(1 << 20)
+	sheet := []byte("Lunch at one? Dinner at eight?")
+	for _, frame := range [][]byte{sheet[:6], sheet[6:13], []byte("alone"), sheet[13:20], sheet[21:], {}, []byte("x")} {
+		q.push(frame)
+	}
+	frames, count, err := q.take(nil)
+	want := []string{string(sheet[:13]), "alone", string(sheet[13:20]), string(sheet[21:]), "", "x"}
+	if err != nil || count != 7 || len(frames) != len(want) {
+		t.Fatalf("%d frames in %q, %v", count, frames, err)
+	}
+	for i := range want {
+		if string(frames[i]) != want[i] {
+			t.Errorf("piece %d is %q, want %q", i, frames[i], want[i])
+		}
+	}
 }
 
 // Many push while one takes: everything comes, once, and each pusher's frames in their order.
@@ -115,6 +140,8 @@ func TestQueueKeepsOrder(t *testing.T) {
 			}
 		})
 	}
+	ready := make(chan struct{}, 1)
+	q.serve(func() { ready <- struct{}{} })
 	go func() {
 		pushing.Wait()
 		q.close(protocol.CloseGoingAway)
@@ -122,9 +149,13 @@ func TestQueueKeepsOrder(t *testing.T) {
 	next := [pushers]int{}
 	var frames [][]byte
 	for {
+		var count int
 		var err error
-		if frames, err = q.take(t.Context(), frames); err != nil {
+		if frames, count, err = q.take(frames); err != nil {
 			break
+		}
+		if count == 0 {
+			<-ready
 		}
 		for _, f := range frames {
 			if at := int(f[1])<<8 | int(f[2]); at != next[f[0]] {

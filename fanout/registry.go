@@ -94,7 +94,7 @@ func newRegistry(channels []Channel, log *zap.Logger) (*registry, error) {
 			if s.Resolved && def.Resolver == nil {
 				return nil, fmt.Errorf("channel %q has no resolver for its scope %q", def.Name, s.Column)
 			}
-			ch.scopes = append(ch.scopes, scopeIndex{Scope: s, topics: map[string]*topic{}})
+			ch.scopes = append(ch.scopes, scopeIndex{Scope: s, channel: ch, topics: map[string]*topic{}})
 		}
 		r.byName[def.Name] = ch
 		key := TableName{def.Schema, def.Table}

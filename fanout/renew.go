@@ -14,7 +14,7 @@ func (c *Client) Held() []Held {
 	defer c.hub.mu.Unlock()
 	held := make([]Held, 0, len(c.subs))
 	for t := range c.subs {
-		held = append(held, Held{t.channel.Name, ScopeValue{Column: t.index.Column, Type: t.index.Type, Text: t.value}})
+		held = append(held, Held{t.channel().Name, ScopeValue{Column: t.index.Column, Type: t.index.Type, Text: t.value}})
 	}
 	return held
 }
@@ -29,7 +29,7 @@ func (h *Hub) forbid(s *subscription) {
 		return
 	}
 	h.drop(s)
-	h.push(s.client, protocol.AppendError(nil, protocol.CodeForbidden))
+	h.say(s.client, protocol.AppendError(nil, protocol.CodeForbidden))
 }
 
 // Drop ends a subscription, if the client has it, without a word.
@@ -49,7 +49,7 @@ func (c *Client) with(held Held, do func(*subscription)) {
 // subscription is nil where the client does not have it.
 func (c *Client) subscription(held Held) *subscription {
 	for t, s := range c.subs {
-		if t.channel.Name == held.Channel && t.index.Column == held.Scope.Column && t.value == held.Scope.Text {
+		if t.channel().Name == held.Channel && t.index.Column == held.Scope.Column && t.value == held.Scope.Text {
 			return s
 		}
 	}
@@ -66,7 +66,7 @@ func (c *Client) Renew(viewer any) {
 	c.renewed++
 	for t, s := range c.subs {
 		switch {
-		case !t.channel.apart():
+		case !t.channel().apart():
 		case s.waits(): // its rows may have been judged already
 			h.leave(s)
 			h.await(s)

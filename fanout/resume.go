@@ -71,12 +71,12 @@ func (h *Hub) indexStep(r *resumption) (more bool) {
 func (h *Hub) replayStep(r *resumption, c *Client, channel string, scope protocol.Scope) (more bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	ch, index, value, err := h.resolve(channel, scope)
+	_, index, value, err := h.resolve(channel, scope)
 	if err != nil || c.detached {
 		return false
 	}
-	t := &topic{channel: ch, index: index, value: value}
-	return h.replay(&subscription{client: c, group: &group{topic: t, echo: string(scope.Raw), extended: true}}, r, stepBytes)
+	t := &topic{index: index, value: value}
+	return h.replay(&subscription{client: c, group: &group{topic: t, echo: t.echo(scope.Raw), dialect: c.dialect}}, r, stepBytes)
 }
 
 // resume replays what is left. Then the subscription is where the stream is.
@@ -94,7 +94,7 @@ func (r *resumption) tooMuch() { r.refused, r.frames = protocol.ResetLogExpired,
 // replay adds to the resumption what the log has of the subscription, looking at about so many bytes of it. It returns
 // false when that was all, or when it is refused.
 func (h *Hub) replay(s *subscription, r *resumption, most int) (more bool) {
-	ch := s.group.topic.channel
+	ch := s.group.topic.channel()
 	switch {
 	case r.refused != "":
 		return false
@@ -153,10 +153,10 @@ func (h *Hub) replay(s *subscription, r *resumption, most int) (more bool) {
 // together missed the same.
 func (h *Hub) replayShared(s *subscription, tx *cdc.Transaction, places []logPlace, skip int) []byte {
 	t := s.group.topic
-	if skip > 0 || t.channel.apart() {
+	if skip > 0 || t.channel().apart() {
 		return h.replayOne(s, tx, places, skip)
 	}
-	key := replayKey{tx, t.index, t.value, s.group.echo}
+	key := replayKey{tx, t.index, t.value, s.group.echo, s.group.deflated}
 	frame, known := h.replays.frames[key]
 	if !known {
 		frame = h.replayOne(s, tx, places, 0)
@@ -176,6 +176,7 @@ type replayKey struct {
 	tx          *cdc.Transaction
 	index       *scopeIndex
 	value, echo string
+	deflated    bool
 }
 
 const (
@@ -199,7 +200,7 @@ func (r *replays) trim(now time.Time) {
 	}
 }
 
-// replayOne makes the frame of what a transaction of the log does to one subscription, nil where that is nothing. places
+// replayOne makes the frame, in wire form, of what a transaction of the log does to one subscription, nil where that is nothing. places
 // are the changes to look at, skip is how many changes of the transaction the client has.
 func (h *Hub) replayOne(s *subscription, tx *cdc.Transaction, places []logPlace, skip int) []byte {
 	n := 0
@@ -209,7 +210,7 @@ func (h *Hub) replayOne(s *subscription, tx *cdc.Transaction, places []logPlace,
 		}
 		if places[0].change == n && n >= skip {
 			for _, b := range h.bindingsThen(change.Table) {
-				if b.channel == s.group.topic.channel {
+				if b.channel == s.group.channel() {
 					h.routeTo(s, tx, b, &change)
 				}
 			}
@@ -220,7 +221,7 @@ func (h *Hub) replayOne(s *subscription, tx *cdc.Transaction, places []logPlace,
 		n++
 	}
 	cursor := protocol.Cursor{Epoch: h.epoch, Position: uint64(tx.End)}.String()
-	frame := transactionFrame(s.client.parts, protocol.Transaction{Cursor: cursor, CommitTime: tx.Time})
+	frame := h.transactionFrame(s.client, s.client.parts, protocol.Transaction{Cursor: cursor, CommitTime: tx.Time})
 	h.clearParts()
 	return frame
 }

@@ -46,11 +46,11 @@ func snapshotsWaitForRoom(t *testing.T, extended, atOnce bool) {
 	go func() { defer close(ended); hub.Run(ctx) }()
 	defer func() { cancel(); <-ended }()
 	hub.Start(cdc.Start{Epoch: "1", From: p.end})
-	attach := hub.Attach
+	var abilities []fanout.Ability
 	if extended {
-		attach = hub.AttachExtended
+		abilities = append(abilities, fanout.Extended)
 	}
-	client, other := attach(nil), attach(nil)
+	client, other := hub.Attach(nil, abilities...), hub.Attach(nil, abilities...)
 	for n := range wanted {
 		if err := client.Subscribe("message", conversation(fmt.Sprint(n))); err != nil {
 			t.Fatal(err)
@@ -82,7 +82,7 @@ func snapshotsWaitForRoom(t *testing.T, extended, atOnce bool) {
 	snapshots := 0
 	for snapshots < wanted-1 {
 		reading, stop := context.WithTimeout(t.Context(), time.Minute)
-		frames, err = client.Next(reading, frames)
+		frames, err = next(reading, client)
 		stop()
 		if err != nil {
 			t.Fatalf("%v, after %d snapshots", err, snapshots)
@@ -120,13 +120,13 @@ func TestW05NobodyWaitsForAReadingThatHasFailed(t *testing.T) {
 func TestW07ManyWhoWaitForWhatIsFarAway(t *testing.T) {
 	f := newFeed(t, 1<<20, conversations())
 	for range 50 {
-		c := f.hub.AttachExtended(nil)
+		c := f.hub.Attach(nil, fanout.Extended)
 		for range 100 {
 			c.WaitFor(1<<60, "far")
 		}
 		c.Detach()
 	}
-	near, far, many := f.hub.AttachExtended(nil), f.hub.AttachExtended(nil), f.hub.AttachExtended(nil)
+	near, far, many := f.hub.Attach(nil, fanout.Extended), f.hub.Attach(nil, fanout.Extended), f.hub.Attach(nil, fanout.Extended)
 	for _, lsn := range []cdc.LSN{300, 50, 200} {
 		near.WaitFor(lsn, lsn.String())
 	}

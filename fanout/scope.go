@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/reactive-gw/reactive-gw/protocol"
 )
 
 // ScopeType is the type of a scope column: one of those whose equality is that of the text that PostgreSQL prints. Only
@@ -38,6 +40,17 @@ func (v ScopeValue) Native() any {
 		return v.Text == "t"
 	}
 	return v.Text
+}
+
+// appendJSON appends a canonical text as JavaScript writes the value.
+func (t ScopeType) appendJSON(dst []byte, text string) []byte {
+	switch t {
+	case Int2, Int4, Int8:
+		return append(dst, text...)
+	case Bool:
+		return strconv.AppendBool(dst, text == "t")
+	}
+	return protocol.AppendString(dst, text)
 }
 
 // SameText tells whether what is equal in the one type and the other has the same text.

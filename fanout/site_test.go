@@ -254,7 +254,7 @@ func (v *viewer) take() {
 	defer cancel()
 	time.AfterFunc(time.Nanosecond, cancel) // in the bubble's time: when nothing else can go on
 	for {
-		frames, err := v.client.Next(ctx, nil)
+		frames, err := next(ctx, v.client)
 		if err != nil {
 			return
 		}

@@ -169,7 +169,7 @@ func (h *Hub) read(ctx context.Context, r *reading) {
 	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
 	defer cancel()
 	for h.start(r) {
-		ch, index := r.topic.channel, r.topic.index
+		ch, index := r.topic.channel(), r.topic.index
 		snapshot, err := h.snapshots.Snapshot(ctx, View{
 			Channel: ch.Name, Schema: ch.Schema, Table: ch.Table, Column: index.Column, Value: r.topic.value, Exclude: ch.unread(), SnapshotOptions: *ch.Snapshot,
 		})
@@ -212,11 +212,11 @@ func (h *Hub) finish(r *reading, snapshot *cdc.Snapshot, rows *shownRows, err er
 	delete(h.running, r)
 	defer func() { h.unseen.settle(h.oldestReading()) }()
 	if err != nil {
-		h.logger.Warn("no snapshot", zap.String("channel", r.topic.channel.Name), zap.String("scope", r.topic.index.Column), zap.Error(err))
+		h.logger.Warn("no snapshot", zap.String("channel", r.topic.channel().Name), zap.String("scope", r.topic.index.Column), zap.Error(err))
 		h.giveUp(r)
 		return true
 	}
-	if r.stale || !h.unseen.completes(r.topic.channel, &snapshot.Visibility) {
+	if r.stale || !h.unseen.completes(r.topic.channel(), &snapshot.Visibility) {
 		return false
 	}
 	if len(r.waiting) > 0 {
@@ -238,7 +238,7 @@ func (h *Hub) giveUp(r *reading) {
 			s.client.queue.close(protocol.CloseServiceRestart)
 		default:
 			h.drop(s)
-			h.push(s.client, protocol.AppendError(nil, protocol.CodeSnapshotUnavailable))
+			h.say(s.client, protocol.AppendError(nil, protocol.CodeSnapshotUnavailable))
 		}
 	}
 }
@@ -279,7 +279,7 @@ func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot, rows *shownRows) {
 		delete(r.waiting, s)
 		frame := frames[to]
 		if frame == nil {
-			frame = protocol.AppendSnapshot(nil, r.topic.channel.Name, []byte(to.echo), rows.seenBy(to))
+			frame = h.encoder.wire(protocol.AppendSnapshot(nil, r.topic.channel().Name, s.group.scope(), rows.seenBy(to)), to.dialect)
 			frames[to] = frame
 		}
 		if h.setAside(s, len(frame)) {
@@ -311,7 +311,7 @@ type router func(*subscription, *cdc.Transaction, *binding, *cdc.Change) (known 
 // the way of a row is not known, which route need not have noticed while nobody looked: then only a later snapshot is of
 // use.
 func (h *Hub) catchUp(s *subscription, v *cdc.Visibility, route router) bool {
-	ch := s.group.topic.channel
+	ch := s.group.topic.channel()
 	for i := range h.unseen.transactions {
 		t := &h.unseen.transactions[i]
 		if !v.Shows(t.tx.XID) && !h.replayAll(s, t.tx, route) {
@@ -326,7 +326,7 @@ func (h *Hub) catchUp(s *subscription, v *cdc.Visibility, route router) bool {
 func (h *Hub) replayAll(s *subscription, tx *cdc.Transaction, route router) bool {
 	for change := range tx.Changes() {
 		for _, b := range h.bindingsThen(change.Table) {
-			if b.channel == s.group.topic.channel && !route(s, tx, b, &change) {
+			if b.channel == s.group.channel() && !route(s, tx, b, &change) {
 				return false
 			}
 		}

@@ -41,7 +41,7 @@ const (
 // shownTo is what a snapshot frame depends on. Those for whom it is the same share the frame.
 type shownTo struct {
 	echo, sight string
-	extended    bool
+	dialect
 }
 
 var errFilterColumnGone = errors.New("a column that filterRow looks at is gone or has another type: mend the configuration and restart")
@@ -107,7 +107,7 @@ func (r *shownRows) ask(o *opinion, askers map[asker]any) (anybody bool) {
 // to says what the subscription's frame depends on, and false where its client was not asked about.
 func (r *shownRows) to(s *subscription) (shownTo, bool) {
 	sight, asked := r.sights[asker{s.client, s.client.renewed}]
-	return shownTo{echo: s.group.echo, sight: string(sight[:min(r.some, len(sight))])}, asked || r.sights == nil
+	return shownTo{echo: s.group.echo, dialect: s.group.dialect, sight: string(sight[:min(r.some, len(sight))])}, asked || r.sights == nil
 }
 
 // seenBy returns the rows that are seen with such a sight.

@@ -128,7 +128,7 @@ func TestAFreshSnapshotThatFailsEndsTheConnection(t *testing.T) {
 		s.hub.Reset(cdc.ResetSlotLost)
 		v.expect("subscribed", "snapshot ")
 		var closed *fanout.Closed
-		if _, err := v.client.Next(t.Context(), nil); !errors.As(err, &closed) || closed.Code != protocol.CloseServiceRestart {
+		if _, err := next(t.Context(), v.client); !errors.As(err, &closed) || closed.Code != protocol.CloseServiceRestart {
 			t.Errorf("the connection ends with %v", err)
 		}
 	})

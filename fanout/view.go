@@ -7,15 +7,12 @@ import (
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
 
-// delta holds the events of one change for one channel, each encoded when the first view needs it.
+// delta is what one change does to the views of one channel. There is one at a time, for its events are in the hub's encoder.
 type delta struct {
 	hub     *Hub
 	tx      *cdc.Transaction
 	binding *binding
 	change  *cdc.Change
-	events  byKind
-	// extended are the events as the extended protocol has them.
-	extended byKind
 	// was and now are what the channel's filter says of the change; nil until it is asked, and where there is none.
 	was, now *opinion
 	rekeyed  answer // whether the row's primary key changed
@@ -31,7 +28,7 @@ func (h *Hub) route(tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 	if !b.judgeable(b.filtered, c) {
 		return false
 	}
-	d := delta{hub: h, tx: tx, binding: b, change: c}
+	d := h.delta(tx, b, c)
 	if b.channel.resolver != nil && !d.routeResolved() {
 		return false
 	}
@@ -58,7 +55,7 @@ func (h *Hub) route(tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
 // routeTo does what route does for a single subscription. It returns false where route would. In the extended protocol it
 // adds to the parts of the client.
 func (h *Hub) routeTo(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
-	d := delta{hub: h, tx: tx, binding: b, change: c}
+	d := h.delta(tx, b, c)
 	kinds, n, known := d.kindsFor(s)
 	for _, kind := range kinds[:n] {
 		if s.group.extended {
@@ -68,6 +65,11 @@ func (h *Hub) routeTo(s *subscription, tx *cdc.Transaction, b *binding, c *cdc.C
 		h.give(s, d.frame(s.group, kind))
 	}
 	return known
+}
+
+func (h *Hub) delta(tx *cdc.Transaction, b *binding, c *cdc.Change) delta {
+	h.encoder.begin()
+	return delta{hub: h, tx: tx, binding: b, change: c}
 }
 
 // kindsFor says how a single subscription is told of the change, and false where that is not known.
@@ -204,7 +206,7 @@ func (d *delta) send(t *topic, before, after bool) {
 	}
 	kinds, n := d.kinds(before, after)
 	for _, kind := range kinds[:n] {
-		for _, g := range t.groups {
+		for g := range t.all() {
 			switch {
 			case len(g.subs) == 0:
 			case g.extended:
@@ -227,7 +229,7 @@ func (d *delta) sendGroup(g *group, kind protocol.EventType) {
 
 // sendEach is send where the filter has to be asked about each client. Then a group that batches is one client's alone.
 func (d *delta) sendEach(t *topic, before, after bool) {
-	for _, g := range t.groups {
+	for g := range t.all() {
 		var frames byKind
 		for _, s := range g.subs {
 			if d.hidden(s) {
@@ -271,42 +273,24 @@ func (h *Hub) give(s *subscription, frame []byte) {
 	}
 }
 
-// frameAround is what a frame has besides the channel's name, the scope and the events.
-const frameAround = 48
-
-// frame returns a new frame with an event of the change.
+// frame puts an event of the change onto the group's sheet.
 func (d *delta) frame(g *group, kind protocol.EventType) []byte {
-	event, name := d.event(kind), g.topic.channel.Name
-	return protocol.AppendChange(make([]byte, 0, len(event)+len(g.echo)+len(name)+frameAround), name, []byte(g.echo), event)
+	return d.hub.write(g, d.hub.encoder.change(g, d.event(kind)))
 }
 
+// event is an event of the change, until the next change.
 func (d *delta) event(kind protocol.EventType) []byte {
-	slot := d.events.of(kind)
-	if *slot == nil {
-		*slot = d.hub.encoder.event(d.binding, kind, d.change)
+	event, made := d.hub.encoder.event(d, kind)
+	if made {
 		d.hub.events++
 	}
-	return *slot
+	return event
 }
 
 func (d *delta) extendedEvent(kind protocol.EventType) []byte {
-	slot := d.extended.of(kind)
-	if *slot == nil {
-		*slot = d.hub.encoder.extendedEvent(d.binding, kind, d.change, d.tx.Origin)
+	event, made := d.hub.encoder.extendedEvent(d, kind)
+	if made {
 		d.hub.events++
 	}
-	return *slot
-}
-
-// byKind is one text for each kind of event, nil until it is made.
-type byKind struct{ insert, update, delete []byte }
-
-func (b *byKind) of(kind protocol.EventType) *[]byte {
-	switch kind {
-	case protocol.AfterInsert:
-		return &b.insert
-	case protocol.AfterUpdate:
-		return &b.update
-	}
-	return &b.delete
+	return event
 }

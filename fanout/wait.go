@@ -45,7 +45,7 @@ func (c *Client) WaitFor(lsn cdc.LSN, text string) {
 	switch {
 	case c.detached:
 	case lsn <= h.position:
-		h.push(c, protocol.AppendPassed(nil, text, h.cursor()))
+		h.say(c, protocol.AppendPassed(nil, text, h.cursor()))
 	case len(c.waits) == maxWaits:
 		h.dismiss(c, protocol.CloseLimitExceeded)
 	default:
@@ -60,7 +60,7 @@ func (h *Hub) answerWaits() {
 	for len(h.waits.heap) > 0 && h.waits.heap[0].lsn <= h.position {
 		w := heap.Pop(&h.waits.heap).(*wait)
 		w.client.waits = slices.DeleteFunc(w.client.waits, func(other *wait) bool { return other == w })
-		h.push(w.client, protocol.AppendPassed(nil, w.text, h.cursor()))
+		h.say(w.client, protocol.AppendPassed(nil, w.text, h.cursor()))
 	}
 }
 

@@ -38,6 +38,8 @@ func (g *Gateway) Drain(ctx context.Context) {
 	go func() {
 		defer close(ended)
 		g.running.Wait()
+		g.heartbeat.end()
+		g.writers.wait()
 	}()
 	select {
 	case <-ended:

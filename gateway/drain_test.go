@@ -89,7 +89,7 @@ func TestW04DrainIsSpread(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			g := New(Options{Hub: hub, Log: zap.NewNop(), MaxConnections: connections})
+			g := New(Options{Hub: hub, Log: zap.NewNop(), MaxConnections: connections, PingInterval: time.Hour, PingTimeout: time.Hour})
 			start := time.Now()
 			var mu sync.Mutex
 			var ends []time.Duration
@@ -99,10 +99,13 @@ func TestW04DrainIsSpread(t *testing.T) {
 				if why != "" || g.add(s, full) {
 					t.Fatal("refused")
 				}
+				ready := make(chan struct{}, 1)
+				s.client.Serve(func() { ready <- struct{}{} })
 				go func() {
 					defer g.exit(full)
 					defer g.remove(s)
-					_, err := s.client.Next(t.Context(), nil)
+					<-ready
+					_, _, err := s.client.Take(nil)
 					if closed := (*fanout.Closed)(nil); !errors.As(err, &closed) || closed.Code != protocol.CloseGoingAway {
 						t.Errorf("%v, want 1001", err)
 					}

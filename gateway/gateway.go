@@ -34,8 +34,10 @@ type Options struct {
 	// PingInterval is how often a connection is asked for a sign of life. One that gives none within PingTimeout ends.
 	PingInterval time.Duration
 	PingTimeout  time.Duration
-	// WriteTimeout is how long a frame may wait for the client to take it.
+	// WriteTimeout is how long a client that is behind may take for the next few kilobytes of what waits for it.
 	WriteTimeout time.Duration
+	// Compression lets clients ask for compressed messages (RFC 7692). They cost the gateway time and save the network bytes.
+	Compression bool
 	// Serving tells whether subscriptions would be served at the moment; nil is always. While it is false, new
 	// connections are sent away with 503.
 	Serving func() bool
@@ -56,7 +58,9 @@ type Gateway struct {
 	accepted    uint64
 	rejected    uint64
 
-	running sync.WaitGroup
+	writers   *writers
+	heartbeat *heartbeat
+	running   sync.WaitGroup // the connections
 }
 
 // maxRejecting bounds the connections that are open only to be told why they are refused. Beyond it the answer is a plain
@@ -68,10 +72,13 @@ func New(options Options) *Gateway {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	return &Gateway{options: options, sessions: map[*session]struct{}{}}
+	g := &Gateway{options: options, sessions: map[*session]struct{}{}, writers: newWriters()}
+	g.heartbeat = newHeartbeat(g)
+	return g
 }
 
-// ServeHTTP implements http.Handler. It returns when the connection has ended.
+// ServeHTTP implements http.Handler. It returns when the connection is upgraded and goes on without the request, which can be
+// forgotten then: it would take more room than all else of a connection that has nothing to do.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !originAllowed(r, g.options.AllowedOrigins) {
 		http.Error(w, "this origin may not connect: list it in allowedOrigins", http.StatusForbidden)
@@ -86,8 +93,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		unavailable(w, why)
 		return
 	}
-	rejecting := full
-	defer func() { g.exit(rejecting) }()
+	rejecting, upgraded := full, false
+	defer func() {
+		if !upgraded {
+			g.exit(rejecting)
+		}
+	}()
 	var principal *auth.Principal
 	var denied error
 	if !full {
@@ -102,16 +113,33 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		rejecting = true
 	}
-	socket, err := accept(w, r, g.options.WriteTimeout)
+	socket, err := accept(w, r, &g.options)
 	if err != nil {
 		g.options.Log.Debug("no upgrade", zap.Error(err))
 		return
 	}
-	attach := g.options.Hub.Attach
-	if socket.extended() && denied == nil && !full {
-		attach = g.options.Hub.AttachExtended
+	upgraded = true
+	ctx := context.WithoutCancel(r.Context())
+	go func() {
+		defer g.exit(rejecting)
+		g.serve(ctx, socket, principal, full, denied)
+	}()
+}
+
+// serve serves an upgraded connection until it has ended. Whoever is full or denied is only told so.
+func (g *Gateway) serve(ctx context.Context, socket *socket, principal *auth.Principal, full bool, denied error) {
+	// The server does the same for a handler: one connection's panic must not be the end of all.
+	defer func() {
+		if v := recover(); v != nil {
+			g.options.Log.Error("panic while serving a connection", zap.Any("panic", v), zap.Stack("stack"))
+			socket.abort()
+		}
+	}()
+	abilities := socket.abilities()
+	if full || denied != nil {
+		abilities = nil
 	}
-	s := newSession(g, socket, attach(principal), principal)
+	s := newSession(g, socket, g.options.Hub.Attach(principal, abilities...), principal)
 	defer s.client.Detach()
 	draining := g.add(s, full)
 	defer g.remove(s)
@@ -124,7 +152,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.options.Log.Debug("not authenticated", zap.Error(denied))
 		socket.close(protocol.CloseUnauthorized)
 	default:
-		s.serve(context.WithoutCancel(r.Context()))
+		s.serve(ctx)
 	}
 }
 
@@ -185,6 +213,7 @@ func (g *Gateway) add(s *session, full bool) (draining bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.sessions[s] = struct{}{}
+	g.heartbeat.begin()
 	if !full && !g.draining {
 		g.accepted++
 	}
@@ -202,11 +231,16 @@ type Stats struct {
 	Connections int    // those being upgraded included
 	Accepted    uint64 // since the start
 	Rejected    uint64 // over MaxConnections, since the start
+	// Frames were sent by so many Writes since the start, each of them a system call: what gathers while a connection is busy
+	// goes out in one.
+	Frames, Writes uint64
 }
 
 // Stats may be called from any goroutine.
 func (g *Gateway) Stats() Stats {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return Stats{Connections: g.connections, Accepted: g.accepted, Rejected: g.rejected}
+	return Stats{
+		Connections: g.connections, Accepted: g.accepted, Rejected: g.rejected, Frames: g.writers.frames.Load(), Writes: g.writers.writes.Load(),
+	}
 }

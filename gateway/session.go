@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,17 +15,18 @@ import (
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
 
-// session serves one connection: the handler's goroutine reads, another one writes, a timer pings.
+// session serves one connection: a goroutine reads, and the gateway's writers send what waits for it.
 type session struct {
 	gateway *Gateway
 	socket  *socket
 	client  *fanout.Client
+	sending
+	life
 	// principal is who the client is; nil in a session that only says goodbye. It belongs to the goroutine that reads.
 	principal *auth.Principal
 	expiry    *time.Timer // nil where the principal does not expire
 	// expires is when it does, for other goroutines; nil where it does not.
 	expires atomic.Pointer[time.Time]
-	told    time.Time // when the heartbeat found it expired; the heartbeat's alone
 	// messages and renewals are how much the client may still send.
 	messages, renewals *rate.Limiter
 }
@@ -55,31 +55,27 @@ func newSession(g *Gateway, socket *socket, client *fanout.Client, principal *au
 
 // serve returns when the connection has ended and nothing of it runs any more.
 func (s *session) serve(ctx context.Context) {
-	options := &s.gateway.options
 	ctx, cancel := context.WithCancel(ctx)
-	var writing sync.WaitGroup
-	writing.Go(func() { s.write(ctx) })
+	defer cancel()
+	s.client.Serve(s.ready)
 	s.expire()
-	beat := startHeartbeat(options.PingInterval, options.PingTimeout, s.socket, s.overstayed)
-
 	err := s.read(ctx)
 	if s.expiry != nil {
 		s.expiry.Stop()
 	}
-	options.Log.Debug("connection ended", zap.Error(err))
+	s.gateway.options.Log.Debug("connection ended", zap.Error(err))
 	s.client.Detach() // first, so that the hub does no more work for it
 	switch {
 	case errors.Is(err, errTooBig):
 		s.client.Close(protocol.CloseFrameTooBig)
-		writing.Wait()
+		s.served.Wait()
 	case errors.Is(err, errTooMany):
 		s.client.Close(protocol.CloseLimitExceeded)
-		writing.Wait()
+		s.served.Wait()
 	}
-	cancel()
 	s.socket.abort()
-	beat.stop()
-	writing.Wait()
+	s.client.Serve(nil)
+	s.served.Wait()
 }
 
 // read handles the client's messages until the connection ends.
@@ -159,29 +155,5 @@ func (s *session) handle(ctx context.Context, m protocol.Message) error {
 func (s *session) refuse(err error, about protocol.Message) {
 	if refusal := (*protocol.Error)(nil); errors.As(err, &refusal) {
 		s.client.Refuse(refusal, about)
-	}
-}
-
-// write sends what is queued until the client has to go or the connection ends.
-func (s *session) write(ctx context.Context) {
-	var frames [][]byte
-	for {
-		var err error
-		frames, err = s.client.Next(ctx, frames)
-		if closed := (*fanout.Closed)(nil); errors.As(err, &closed) {
-			s.socket.close(closed.Code)
-			return
-		}
-		if err != nil {
-			return
-		}
-		for _, frame := range frames {
-			if err := s.socket.write(frame); err != nil {
-				// A frame is half out: no close frame can follow it.
-				s.gateway.options.Log.Debug("write failed", zap.Error(err))
-				s.socket.abort()
-				return
-			}
-		}
 	}
 }

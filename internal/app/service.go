@@ -224,7 +224,7 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 		Hub: p.hub, Log: s.log.Named("gateway"), Authenticate: p.access.authenticator, Authorize: p.access.authorizers,
 		AllowedOrigins: s.cfg.AllowedOrigins,
 		MaxConnections: s.cfg.MaxConnections, MaxSubscriptions: s.cfg.MaxSubscriptions, MaxMessages: s.cfg.MaxMessagesPerSecond,
-		PingInterval: s.cfg.PingInterval, PingTimeout: pingTimeout, WriteTimeout: s.cfg.WriteTimeout,
+		PingInterval: s.cfg.PingInterval, PingTimeout: pingTimeout, WriteTimeout: s.cfg.WriteTimeout, Compression: s.cfg.Compression,
 		// While a stream is interrupted clients may come and wait: it will bring what was missed. But before it was ever
 		// live it brings what is older than they are, and while another gateway has the slot it brings nothing.
 		Serving: func() bool {

@@ -15,15 +15,16 @@ import (
 func rules() archtest.Rules {
 	return archtest.Rules{
 		Imports: map[string][]string{
-			"protocol":   {},
-			"auth":       {},
-			"migrations": {},
-			"cdc":        {},
-			"cdc/ingest": {"cdc"},
-			"wal/values": {"cdc"},
-			"wal":        {"cdc", "wal/values"},
-			"fanout":     {"cdc", "protocol"},
-			"gateway":    {"auth", "cdc", "fanout", "protocol"},
+			"protocol":      {},
+			"protocol/wire": {},
+			"auth":          {},
+			"migrations":    {},
+			"cdc":           {},
+			"cdc/ingest":    {"cdc"},
+			"wal/values":    {"cdc"},
+			"wal":           {"cdc", "wal/values"},
+			"fanout":        {"cdc", "protocol", "protocol/wire"},
+			"gateway":       {"auth", "cdc", "fanout", "protocol"},
 			// What is on the outside for Go programs: a face of internal/app.
 			"gateway/reactive": {"auth", "cdc", "cdc/ingest", "internal/app"},
 

@@ -47,7 +47,9 @@ type Config struct {
 	// goes to files in SpillDir; empty is the system's folder for temporary files.
 	SpillBytes int
 	SpillDir   string
-	// WriteTimeout is how long one write to a client may take, PingInterval the time between pings, both at least
+	// Compression compresses frames for clients that ask for it.
+	Compression bool
+	// WriteTimeout is how long a client that is behind may take for the next 16 KiB, PingInterval the time between pings, both at least
 	// 1ms. DrainTimeout is how long clients have to leave at the end: 1ms to 6s.
 	WriteTimeout time.Duration
 	PingInterval time.Duration

@@ -78,6 +78,7 @@ func precedence() map[string][4]string {
 		"spillDir":             {"/flag", "", "/file", ""},
 		"writeTimeout":         {"1s", "2s", "3s", "10s"},
 		"pingInterval":         {"1s", "2s", "3s", "25s"},
+		"compression":          {"true", "false", "true", "false"},
 		"drainTimeout":         {"1s", "2s", "3s", "5s"},
 		"bigintAs":             {"string", "number", "string", "number"},
 	}

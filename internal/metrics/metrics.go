@@ -99,6 +99,10 @@ func newCollector(s Sources) *collector {
 	})
 	counter("connections_accepted_total", "Client connections accepted.", func(m *moment) float64 { return float64(m.gateway.Accepted) })
 	counter("connections_rejected_total", "Client connections over the limit.", func(m *moment) float64 { return float64(m.gateway.Rejected) })
+	counter("frames_written_total", "Frames written to clients, of every kind.", func(m *moment) float64 { return float64(m.gateway.Frames) })
+	counter("socket_writes_total", "System calls that wrote them: what gathers for a client goes out in one.", func(m *moment) float64 {
+		return float64(m.gateway.Writes)
+	})
 	counter("ingest_gaps_total", "Times that notifications may have been missed.", func(m *moment) float64 { return float64(m.ingest.Gaps) })
 	gauge("connections", "Client connections open.", func(m *moment) float64 { return float64(m.gateway.Connections) })
 	gauge("subscriptions", "Subscriptions of all clients.", func(m *moment) float64 { return float64(m.hub.Subscriptions) })

@@ -58,6 +58,8 @@ reactive_events_total 6
 reactive_filter_errors_total{channel="message"} 12
 # TYPE reactive_frames_total counter
 reactive_frames_total 7
+# TYPE reactive_frames_written_total counter
+reactive_frames_written_total 40
 # TYPE reactive_ingest_errors_total counter
 reactive_ingest_errors_total{source="notify"} 14
 # TYPE reactive_ingest_events_total counter
@@ -90,6 +92,8 @@ reactive_slot_retained_bytes 10
 reactive_slot_retained_limit_bytes 13
 # TYPE reactive_slot_seconds_left gauge
 reactive_slot_seconds_left +Inf
+# TYPE reactive_socket_writes_total counter
+reactive_socket_writes_total 16
 # TYPE reactive_spilled_bytes gauge
 reactive_spilled_bytes 15
 # TYPE reactive_standby gauge
@@ -112,7 +116,7 @@ func TestNamesAndTypes(t *testing.T) {
 		Hub: func() fanout.Stats {
 			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, OnHold: 14, Revoked: 15, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13}}
 		},
-		Gateway: func() gateway.Stats { return gateway.Stats{Connections: 3, Accepted: 4, Rejected: 5} },
+		Gateway: func() gateway.Stats { return gateway.Stats{Connections: 3, Accepted: 4, Rejected: 5, Frames: 40, Writes: 16} },
 		Ingest: func() ingest.Stats {
 			return ingest.Stats{
 				Events: map[ingest.Source]uint64{ingest.Hook: 13}, Errors: map[ingest.Source]uint64{ingest.Notify: 14}, Gaps: 15,

@@ -15,8 +15,7 @@ func TestFarewellBeginsWithTheCloseFrame(t *testing.T) {
 		near, far := net.Pipe()
 		defer near.Close()
 		defer far.Close()
-		c := &boundedConn{Conn: near, timeout: time.Minute}
-		c.leaving.Store(true)
+		c := capture(near, nil, time.Minute)
 		go func() {
 			if _, err := c.Write([]byte{opClose, 0}); err != nil {
 				t.Error(err)
@@ -51,7 +50,7 @@ func TestWritesAreBounded(t *testing.T) {
 		near, far := net.Pipe()
 		defer near.Close()
 		defer far.Close()
-		c := &boundedConn{Conn: near, timeout: time.Second}
+		c := capture(near, nil, time.Second)
 		for range 3 {
 			time.Sleep(time.Minute)
 			go func() {

@@ -1,0 +1,128 @@
+package gateway
+
+import (
+	"bufio"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// captured is the connection beneath a WebSocket. The library writes its control frames to it, pongs and close frames; ours
+// go past the library, as whole messages that are shared with other connections. writing keeps the two apart: whoever holds
+// it is between two messages when he lets it go.
+//
+// It lets nothing follow a close frame (RFC 6455, section 5.5.1). The library answers the peer's answer to ours with another
+// one, and browsers take that for a failure: their code is 1006 then, not ours.
+type captured struct {
+	net.Conn
+	raw     syscall.RawConn // nil where the operating system cannot be asked to write without waiting: TLS
+	early   []byte          // what the peer sent behind its request, before anybody knew what it is
+	timeout time.Duration   // how long a write that waits may take
+	heard   atomic.Int64    // when the peer was last heard of, in nanoseconds since 1970
+
+	writing sync.Mutex
+	silent  bool // a close frame was written; belongs to writing
+}
+
+// errFarewell: a close frame is out, and no message may follow it.
+var errFarewell = errors.New("the connection was said goodbye to")
+
+func capture(conn net.Conn, early []byte, timeout time.Duration) *captured {
+	c := &captured{Conn: conn, early: early, timeout: timeout}
+	c.heard.Store(time.Now().UnixNano())
+	if system, ok := conn.(syscall.Conn); ok {
+		c.raw, _ = system.SyscallConn() // without it every write may wait, which is slower and no more
+	}
+	return c
+}
+
+// Read implements net.Conn, for one goroutine at a time.
+func (c *captured) Read(p []byte) (int, error) {
+	if len(c.early) > 0 {
+		n := copy(p, c.early)
+		if c.early = c.early[n:]; len(c.early) == 0 {
+			c.early = nil
+		}
+		return n, nil
+	}
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.heard.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+// Write implements net.Conn for the library, which writes a control frame in one piece.
+func (c *captured) Write(p []byte) (int, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if c.silent {
+		return len(p), nil
+	}
+	const opcode, opClose = 0x0F, 0x08
+	c.silent = len(p) > 0 && p[0]&opcode == opClose
+	n, err := c.wait(p)
+	if c.silent && err == nil {
+		// Not before it is out: a peer that is behind with reading is to get it.
+		err = c.SetReadDeadline(time.Now().Add(farewell))
+	}
+	return n, err
+}
+
+// wait writes and waits for the peer to take it, for as long as timeout. Whoever calls it holds writing.
+func (c *captured) wait(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		return n, err
+	}
+	return n, c.SetWriteDeadline(time.Time{}) // writes that do not wait fail by a deadline that has passed
+}
+
+// patient is how much of a message waits for the peer at a time. One that takes in so much has shown that it is there.
+const patient = 16 << 10
+
+// waitAll is wait in pieces, each of which has the whole timeout.
+func (c *captured) waitAll(p []byte) error {
+	for len(p) > 0 {
+		n, err := c.wait(p[:min(len(p), patient)])
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// hijacker gives the library a captured connection to take over, with buffers that hold no more than control frames and
+// what clients usually send, and remembers it. It finds the server's connection through whatever middleware has wrapped the
+// ResponseWriter.
+type hijacker struct {
+	http.ResponseWriter
+	timeout time.Duration
+	conn    *captured
+}
+
+const (
+	readBuffer  = 512
+	writeBuffer = 256
+)
+
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	early, err := rw.Reader.Peek(rw.Reader.Buffered())
+	if err != nil {
+		return nil, nil, err
+	}
+	h.conn = capture(conn, append([]byte(nil), early...), h.timeout)
+	return h.conn, bufio.NewReadWriter(bufio.NewReaderSize(h.conn, readBuffer), bufio.NewWriterSize(h.conn, writeBuffer)), nil
+}

@@ -31,7 +31,9 @@ type notes []string
 func (n *notes) message(kind Kind, payload []byte) {
 	*n = append(*n, fmt.Sprintf("%d %s", kind, payload))
 }
-func (n *notes) control(op byte, payload []byte) { *n = append(*n, fmt.Sprintf("op %x %s", op, payload)) }
+func (n *notes) control(op byte, payload []byte) {
+	*n = append(*n, fmt.Sprintf("op %x %s", op, payload))
+}
 
 func TestWalkWhateverThePieces(t *testing.T) {
 	long, longer := `{"type":"snapshot","rows":[`+strings.Repeat("1,", 1000)+`1]}`, `{"type":"transaction"`+strings.Repeat(" ", 70_000)+`}`

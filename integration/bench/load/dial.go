@@ -30,6 +30,10 @@ type Dialing struct {
 // atOnce is how many upgrades are under way at a time.
 const atOnce = 64
 
+// receiveBuffer is what may wait in a socket. Without a bound the kernel gives each as much as 32 MiB, and memory that it has
+// to find for gigabytes in flight would be what is measured.
+const receiveBuffer = 128 << 10
+
 // Dial makes n connections, upgrades them and sends each one's hello. It is called once.
 func (s *Swarm) Dial(ctx context.Context, n int, d Dialing) error {
 	if d.Path == nil {
@@ -61,6 +65,9 @@ func (s *Swarm) dial(number int, d *Dialing) error {
 	c.walker.lines = d.Lines
 	c.walker.keeps = d.Look != nil && (d.Looks == nil || d.Looks(number))
 	s.conns[number] = c
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer); err != nil {
+		return fmt.Errorf("set SO_RCVBUF: %w", err)
+	}
 	if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: d.Server.Addr().As4(), Port: int(d.Server.Port())}); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}

@@ -1,4 +1,4 @@
-.PHONY: demo build test soak property lint fuzz
+.PHONY: demo build test soak property lint fuzz bench
 
 demo: build
 	@.ci/install postgresql
@@ -55,3 +55,12 @@ fuzz:
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$(dirname $$file); \
 		done; \
 	done
+
+# Measures the built gateway beside other programs that do the same work, and writes the table into integration/bench/RESULTS.md.
+# BENCH takes flags, such as BENCH='-only 4,5 -runs 3'. It wants the machine for itself, and about an hour for everything.
+BENCH ?=
+bench: export TMPDIR := $(shell .ci/scratch)
+bench:
+	@.ci/install postgresql
+	@mkdir -p bin
+	cd integration/bench && go build -o ../../bin/bench . && exec ../../bin/bench $(BENCH)

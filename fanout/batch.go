@@ -31,11 +31,12 @@ func (h *Hub) gather(g *group, event []byte) bool {
 		h.release(g)
 		return false
 	}
-	if g.batch == nil {
-		g.batch = &batch{}
+	a := h.activate(g)
+	if a.batch == nil {
+		a.batch = &batch{}
 		h.batches = append(h.batches, g)
 	}
-	b := g.batch
+	b := a.batch
 	if b.count == 0 {
 		b.due = time.Now().Add(every)
 		if h.batchDue.IsZero() || b.due.Before(h.batchDue) {
@@ -52,10 +53,10 @@ func (h *Hub) gather(g *group, event []byte) bool {
 
 // release sends the group's batch, if there is one.
 func (h *Hub) release(g *group) {
-	b := g.batch
-	if b == nil || b.count == 0 {
+	if g.active == nil || g.active.batch == nil || g.active.batch.count == 0 {
 		return
 	}
+	b := g.active.batch
 	var frame []byte
 	if b.count == 1 {
 		frame = h.encoder.change(g, b.events)
@@ -94,16 +95,16 @@ func (h *Hub) releaseDue(now time.Time) time.Time {
 	h.batchDue = time.Time{}
 	waiting := h.batches[:0]
 	for _, g := range h.batches {
-		switch {
-		case g.batch.count == 0: // released early
-			g.batch = nil
-		case !g.batch.due.After(now):
+		switch b := g.active.batch; {
+		case b.count == 0: // released early
+			g.active.batch = nil
+		case !b.due.After(now):
 			h.release(g)
-			g.batch = nil
+			g.active.batch = nil
 		default:
 			waiting = append(waiting, g)
-			if h.batchDue.IsZero() || g.batch.due.Before(h.batchDue) {
-				h.batchDue = g.batch.due
+			if h.batchDue.IsZero() || b.due.Before(h.batchDue) {
+				h.batchDue = b.due
 			}
 		}
 	}

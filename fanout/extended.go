@@ -85,13 +85,14 @@ func (h *Hub) tell(g *group, event []byte) {
 		}
 		return
 	}
-	if g.part == nil {
-		g.part = h.parts.add(g, nil)
+	a := h.activate(g)
+	if a.part == nil {
+		a.part = h.parts.add(g, nil)
 		for _, s := range g.subs {
-			h.parts.give(s.client, g.part)
+			h.parts.give(s.client, a.part)
 		}
 	}
-	h.parts.append(g.part, event)
+	h.parts.append(a.part, event)
 }
 
 // tellOne adds an event for one subscription.
@@ -186,7 +187,7 @@ func (h *Hub) clearParts() {
 		if one.alone != nil {
 			one.alone.part = nil
 		} else {
-			one.group.part = nil
+			one.group.active.part = nil
 		}
 		p.release(one)
 	}
@@ -309,7 +310,7 @@ func (h *Hub) tend(ctx context.Context) {
 			return
 		}
 		h.mu.Lock()
-		h.newSheets()
+		h.settleGroups()
 		h.log.trim(time.Now(), h.position)
 		h.noteNeeded()
 		h.giveUpParked(time.Now())

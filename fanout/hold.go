@@ -58,16 +58,16 @@ func (h *Hub) holdBack(s *subscription, concern Concern) {
 		return
 	}
 	after := slices.Clone(s.group.channel().guard.unseen)
+	held := h.held[s]
 	switch {
-	case s.hold == nil:
+	case held == nil:
 		h.release(s.group)
-		s.hold = &hold{question: question{s.client.numbered, after}, until: time.Now().Add(holdTimeout)}
+		h.held[s] = &hold{question: question{s.client.numbered, after}, until: time.Now().Add(holdTimeout)}
 		s.client.holds++
-		h.held[s] = struct{}{}
-	case s.hold.next == nil:
-		s.hold.next = &question{s.client.numbered, after}
+	case held.next == nil:
+		held.next = &question{s.client.numbered, after}
 	default:
-		s.hold.next.after = after
+		held.next.after = after
 	}
 	signal(h.holdWake)
 }
@@ -86,16 +86,20 @@ func (h *Hub) tellOf(s *subscription, frame []byte) bool {
 // put queues a frame of a subscription, or keeps it while that is on hold. It tells whether the client still takes any.
 func (h *Hub) put(s *subscription, frame []byte) bool {
 	c := s.client
+	if c.holds == 0 {
+		return h.queueUp(c, frame)
+	}
+	held := h.held[s]
 	switch {
-	case c.extended && c.holds > 0:
+	case c.extended:
 		return h.keep(c, kept{about: s, frame: frame, bytes: len(frame)})
-	case s.hold == nil:
-		return h.push(c, frame)
+	case held == nil:
+		return h.queueUp(c, frame)
 	case !h.roomToKeep(c, len(frame)):
 		return false
 	}
-	s.hold.frames = append(s.hold.frames, heldFrame{c.numbered, frame})
-	s.hold.bytes += len(frame)
+	held.frames = append(held.frames, heldFrame{c.numbered, frame})
+	held.bytes += len(frame)
 	c.held += len(frame)
 	c.numbered++
 	return true
@@ -112,13 +116,13 @@ func (h *Hub) roomToKeep(c *Client, bytes int) bool {
 
 // letGo ends a hold and returns what it kept.
 func (h *Hub) letGo(s *subscription) (frames []heldFrame) {
-	if s.hold == nil {
+	held := h.held[s]
+	if held == nil {
 		return nil
 	}
 	c := s.client
-	frames = s.hold.frames
-	c.held -= s.hold.bytes
-	s.hold = nil
+	frames = held.frames
+	c.held -= held.bytes
 	c.holds--
 	delete(h.held, s)
 	h.pushKept(c)
@@ -133,11 +137,11 @@ func (s *hold) ask(now time.Time) {
 
 // letGoBefore lets go of what was kept before the question that is open now.
 func (h *Hub) letGoBefore(s *subscription) {
-	c := s.client
-	for len(s.hold.frames) > 0 && s.hold.frames[0].number < s.hold.from {
-		frame := s.hold.frames[0].frame
-		s.hold.frames = s.hold.frames[1:]
-		s.hold.bytes -= len(frame)
+	c, held := s.client, h.held[s]
+	for len(held.frames) > 0 && held.frames[0].number < held.from {
+		frame := held.frames[0].frame
+		held.frames = held.frames[1:]
+		held.bytes -= len(frame)
 		c.held -= len(frame)
 		h.push(c, frame)
 	}
@@ -207,21 +211,21 @@ func (h *Hub) settle(ctx context.Context, askers *errgroup.Group) (more bool) {
 	defer h.mu.Unlock()
 	defer h.flush()
 	now := time.Now()
-	for s := range h.held {
+	for s, held := range h.held {
 		guard := s.group.channel().guard
-		shown := !slices.ContainsFunc(s.hold.after, func(xid uint32) bool { return slices.Contains(guard.unseen, xid) })
+		shown := !slices.ContainsFunc(held.after, func(xid uint32) bool { return slices.Contains(guard.unseen, xid) })
 		switch {
-		case shown && !s.hold.asking: // also where its time has passed: it is not the client's fault that others were asked about
-			s.hold.asking = true // before the asker may look
-			hold, viewer, scope := s.hold, s.client.viewer, s.scope()
+		case shown && !held.asking: // also where its time has passed: it is not the client's fault that others were asked about
+			held.asking = true // before the asker may look
+			viewer, scope := s.client.viewer, s.scope()
 			if !askers.TryGo(func() error {
-				h.answered(s, hold, askGuard(ctx, guard, viewer, scope))
+				h.answered(s, held, askGuard(ctx, guard, viewer, scope))
 				return nil
 			}) {
-				s.hold.asking = false
+				held.asking = false
 				return true // an answer wakes it: to look at the others now is of no use
 			}
-		case now.After(s.hold.until):
+		case now.After(held.until):
 			h.revoke(s, errNoAnswer)
 		}
 	}
@@ -247,7 +251,7 @@ func (h *Hub) answered(s *subscription, asked *hold, err error) {
 	defer signal(h.holdWake)
 	asked.asking = false
 	switch {
-	case s.hold != asked:
+	case h.held[s] != asked:
 	case err != nil && asked.next != nil:
 		from := asked.from // is not answered yet
 		asked.ask(time.Now())

@@ -40,7 +40,7 @@ type Hub struct {
 	shapes   map[uint32]shape // by table OID
 	touched  []*Client
 	encoder  encoder
-	sheets   []*group // that are writing on one
+	active   []*group
 
 	readings      map[*topic]*reading
 	wanted        list.List // of *reading: those that no reader has taken yet
@@ -65,7 +65,7 @@ type Hub struct {
 	delivered cdc.LSN // the last transaction of the log
 	ingested  uint64  // transactions that came beside it
 
-	held    map[*subscription]struct{} // the subscriptions on hold
+	held    map[*subscription]*hold // the subscriptions on hold
 	revoked uint64
 
 	lost []*Client // that take no more, and have not been let go of: see dropLost
@@ -115,7 +115,7 @@ func NewHub(o Options) (*Hub, error) {
 		clients: map[*Client]struct{}{}, shapes: map[uint32]shape{},
 		readings: map[*topic]*reading{}, running: map[*reading]struct{}{}, unseen: unseen{limit: maxUnseen},
 		log:     replayLog{ResumeOptions: o.Resume, seed: maphash.MakeSeed()},
-		visible: o.Visible, holdWake: make(chan struct{}, 1), held: map[*subscription]struct{}{},
+		visible: o.Visible, holdWake: make(chan struct{}, 1), held: map[*subscription]*hold{},
 	}
 	h.noteNeeded()
 	return h, nil

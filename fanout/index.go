@@ -52,9 +52,7 @@ type group struct {
 	// fresh counts those in subs whose snapshot may have shown what the stream still brings: see subscription.seen.
 	fresh int32
 	dialect
-	batch *batch // nil unless it is in Hub.batches
-	sheet []byte // see Hub.write
-	part  *part  // what the transaction at hand does to all of subs, where that is the same
+	active *active // nil while nothing comes for it
 }
 
 // subscription is one client's place in a group.
@@ -64,7 +62,6 @@ type subscription struct {
 	seen    *seen    // nil where there was no snapshot, or the stream has passed it
 	reading *reading // that it waits for
 	part    *part    // what the transaction at hand does to it alone
-	hold    *hold    // nil unless it is on hold
 	at      int32    // in group.subs; negative while it waits for its snapshot
 	again   bool     // what it waits for is a snapshot that the client has not asked for
 	aside   bool     // it waits for room in the client's queue: see Hub.setAside

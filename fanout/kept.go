@@ -87,8 +87,8 @@ func (c *Client) answeredUpTo() uint64 {
 	until := uint64(math.MaxUint64)
 	if c.holds > 0 {
 		for _, s := range c.subs {
-			if s.hold != nil {
-				until = min(until, s.hold.from)
+			if held := c.hub.held[s]; held != nil {
+				until = min(until, held.from)
 			}
 		}
 	}

@@ -116,7 +116,9 @@ func TestNamesAndTypes(t *testing.T) {
 		Hub: func() fanout.Stats {
 			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, OnHold: 14, Revoked: 15, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13}}
 		},
-		Gateway: func() gateway.Stats { return gateway.Stats{Connections: 3, Accepted: 4, Rejected: 5, Frames: 40, Writes: 16} },
+		Gateway: func() gateway.Stats {
+			return gateway.Stats{Connections: 3, Accepted: 4, Rejected: 5, Frames: 40, Writes: 16}
+		},
 		Ingest: func() ingest.Stats {
 			return ingest.Stats{
 				Events: map[ingest.Source]uint64{ingest.Hook: 13}, Errors: map[ingest.Source]uint64{ingest.Notify: 14}, Gaps: 15,

@@ -41,6 +41,7 @@ type Hub struct {
 	touched  []*Client
 	encoder  encoder
 	active   []*group
+	change   cdc.Change // that is being routed: a variable of routeAll would be allocated anew for each
 
 	readings      map[*topic]*reading
 	wanted        list.List // of *reading: those that no reader has taken yet
@@ -218,15 +219,16 @@ func (h *Hub) routeAll(tx *cdc.Transaction, untrue []stale) (routed unseenTransa
 	}
 	h.parts.tx = tx
 	changes := 0
-	for change := range tx.Changes() {
-		bindings, replaced := h.bindings(tx, change.Table)
+	defer func() { h.change = cdc.Change{} }() // or the last one would keep the transaction in memory
+	for h.change = range tx.Changes() {
+		bindings, replaced := h.bindings(tx, h.change.Table)
 		for _, ch := range replaced {
 			anew(ch, protocol.ResetSchema)
 		}
 		for _, b := range bindings {
 			matters = matters || b.channel.Snapshot != nil
-			if !h.route(tx, b, &change) {
-				anew(b.channel, whyUnrouted(&change))
+			if !h.route(tx, b, &h.change) {
+				anew(b.channel, whyUnrouted(&h.change))
 			}
 		}
 		served = served || len(bindings) > 0

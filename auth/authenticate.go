@@ -18,8 +18,3 @@ type Verifier interface {
 	Verify(ctx context.Context, token string) (*Principal, error)
 }
 
-// Anonymous is the Authenticator that asks for nothing: everybody is a principal without claims.
-type Anonymous struct{}
-
-// Authenticate implements Authenticator.
-func (Anonymous) Authenticate(*http.Request) (*Principal, error) { return anonymous(), nil }

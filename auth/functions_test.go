@@ -19,9 +19,9 @@ func TestAFunctionsErrorsAndPanicsAreANo(t *testing.T) {
 		"a *Denied in others": {func() error { return wrapped }, Expired},
 		"a panic":             {func() error { panic(canary) }, Unavailable},
 	} {
-		_, in := AuthenticatorFunc(func(*http.Request) (*Principal, error) { return anonymous(), each.fail() }).Authenticate(request(t, "/ws"))
+		_, in := AuthenticatorFunc(func(*http.Request) (*Principal, error) { return Anonymous(), each.fail() }).Authenticate(request(t, "/ws"))
 		subscribe := AuthorizerFunc(func(context.Context, *Principal, Subscription) error { return each.fail() }).
-			Authorize(t.Context(), anonymous(), Subscription{})
+			Authorize(t.Context(), Anonymous(), Subscription{})
 		for _, err := range []error{in, subscribe} {
 			if d := (*Denied)(nil); !errors.As(err, &d) || d.Reason != each.want || strings.Contains(err.Error(), canary) {
 				t.Errorf("%s became %v, want %s", name, err, each.want)

@@ -38,8 +38,8 @@ func NewPrincipal(claims map[string]any, expires time.Time) (*Principal, error) 
 	return &Principal{claims: own, expires: expires, ctx: celValue(own)}, nil
 }
 
-// anonymous is a principal without claims.
-func anonymous() *Principal {
+// Anonymous is a principal without claims.
+func Anonymous() *Principal {
 	return &Principal{claims: map[string]any{}, ctx: celValue(map[string]any{})}
 }
 

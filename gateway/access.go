@@ -15,7 +15,7 @@ import (
 // authenticate says who sent the request. The error is an *auth.Denied, which may be logged.
 func (g *Gateway) authenticate(r *http.Request) (*auth.Principal, error) {
 	if g.options.Authenticate == nil {
-		return auth.Anonymous{}.Authenticate(r)
+		return g.anonymous, nil
 	}
 	return g.options.Authenticate.Authenticate(r)
 }

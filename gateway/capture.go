@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -11,11 +13,11 @@ import (
 	"time"
 )
 
-// captured is the connection beneath a WebSocket. The library writes its control frames to it, pongs and close frames; ours
-// go past the library, as whole messages that are shared with other connections. writing keeps the two apart: whoever holds
-// it is between two messages when he lets it go.
+// captured is the connection beneath a WebSocket. Whoever reads writes control frames to it, and may wait; a writer's pieces,
+// which are whole messages and shared with other connections, go out as far as they can without waiting. writing keeps the
+// two apart: whoever holds it is between two messages when he lets it go.
 //
-// It lets nothing follow a close frame (RFC 6455, section 5.5.1). The library answers the peer's answer to ours with another
+// It lets nothing follow a close frame (RFC 6455, section 5.5.1). The reader answers the peer's answer to ours with another
 // one, and browsers take that for a failure: their code is 1006 then, not ours.
 type captured struct {
 	net.Conn
@@ -56,15 +58,14 @@ func (c *captured) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write implements net.Conn for the library, which writes a control frame in one piece.
+// Write writes a control frame.
 func (c *captured) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	if c.silent {
 		return len(p), nil
 	}
-	const opcode, opClose = 0x0F, 0x08
-	c.silent = len(p) > 0 && p[0]&opcode == opClose
+	c.silent = p[0] == bitFin|opClose
 	n, err := c.wait(p)
 	if c.silent && err == nil {
 		// Not before it is out: a peer that is behind with reading is to get it.
@@ -100,20 +101,15 @@ func (c *captured) waitAll(p []byte) error {
 	return nil
 }
 
-// hijacker gives the library a captured connection to take over, with buffers that hold no more than control frames and
-// what clients usually send, and remembers it. It finds the server's connection through whatever middleware has wrapped the
-// ResponseWriter.
+// hijacker hands the library a connection for the handshake, and keeps the one beneath. It finds that through whatever
+// middleware has wrapped the ResponseWriter.
 type hijacker struct {
 	http.ResponseWriter
 	timeout time.Duration
 	conn    *captured
 }
 
-const (
-	readBuffer  = 512
-	writeBuffer = 256
-)
-
+// Hijack implements http.Hijacker.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
 	if err != nil {
@@ -123,6 +119,14 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	h.conn = capture(conn, append([]byte(nil), early...), h.timeout)
-	return h.conn, bufio.NewReadWriter(bufio.NewReaderSize(h.conn, readBuffer), bufio.NewWriterSize(h.conn, writeBuffer)), nil
+	h.conn = capture(conn, bytes.Clone(early), h.timeout)
+	none := handedOver{conn}
+	return none, bufio.NewReadWriter(bufio.NewReaderSize(none, 0), bufio.NewWriterSize(none, 0)), nil
 }
+
+// handedOver is what the library has of a connection: nothing that it reads, writes or closes reaches it.
+type handedOver struct{ net.Conn }
+
+func (handedOver) Read([]byte) (int, error)    { return 0, io.EOF }
+func (handedOver) Write(p []byte) (int, error) { return len(p), nil }
+func (handedOver) Close() error                { return nil }

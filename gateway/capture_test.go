@@ -17,10 +17,10 @@ func TestFarewellBeginsWithTheCloseFrame(t *testing.T) {
 		defer far.Close()
 		c := capture(near, nil, time.Minute)
 		go func() {
-			if _, err := c.Write([]byte{opClose, 0}); err != nil {
+			if _, err := c.Write([]byte{closeFrame, 0}); err != nil {
 				t.Error(err)
 			}
-			if n, err := c.Write([]byte{opText, 0}); n != 2 || err != nil { // nobody would read it
+			if n, err := c.Write([]byte{textFrame, 0}); n != 2 || err != nil { // nobody would read it
 				t.Errorf("behind the close frame: %d, %v", n, err)
 			}
 		}()
@@ -58,12 +58,12 @@ func TestWritesAreBounded(t *testing.T) {
 					t.Error(err)
 				}
 			}()
-			if _, err := c.Write([]byte{opText}); err != nil {
+			if _, err := c.Write([]byte{textFrame}); err != nil {
 				t.Error(err)
 			}
 		}
 		start := time.Now()
-		if _, err := c.Write([]byte{opText}); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != time.Second {
+		if _, err := c.Write([]byte{textFrame}); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != time.Second {
 			t.Errorf("%v after %s", err, time.Since(start))
 		}
 	})

@@ -53,7 +53,7 @@ func TestDrain(t *testing.T) {
 // A client that takes nothing, and one that does not answer its goodbye, cannot hold a drain past its deadline.
 func TestDrainDoesNotWaitForTheStalled(t *testing.T) {
 	p := newPlace(t, func(o *Options) { o.WriteTimeout, o.MaxConnections = time.Hour, 1 })
-	stalled := p.dialRaw(clientFrame(opText, []byte(subscription(42))))
+	stalled := p.dialRaw(clientFrame(textFrame, []byte(subscription(42))))
 	p.until(1)
 	p.fall()
 	rejected := p.dialRaw()

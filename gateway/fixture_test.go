@@ -243,10 +243,10 @@ func (c *rawPeer) write(b []byte) {
 }
 
 const (
-	opText   = 0x81
-	opBinary = 0x82
-	opClose  = 0x88
-	opPing   = 0x89
+	textFrame   = 0x81
+	binaryFrame = 0x82
+	closeFrame  = 0x88
+	pingFrame   = 0x89
 )
 
 // clientFrame is a masked frame (RFC 6455, section 5.2); the mask is zero.
@@ -303,7 +303,7 @@ func (c *rawPeer) closed(want protocol.Close) {
 		if err != nil {
 			c.t.Fatalf("%v, want a close frame with %d", err, want)
 		}
-		if op != opClose {
+		if op != closeFrame {
 			continue
 		}
 		if code := protocol.Close(payload[0])<<8 | protocol.Close(payload[1]); code != want || string(payload[2:]) != want.Reason() {

@@ -57,7 +57,7 @@ func TestW07FloodOfMessages(t *testing.T) {
 				other := p.dial()
 				other.send(subscription(7))
 				other.expect(subscribed(7))
-				flood := bytes.Repeat(clientFrame(opText, []byte(sent)), 5000)
+				flood := bytes.Repeat(clientFrame(textFrame, []byte(sent)), 5000)
 				c := p.dialRawWith(upgraded)
 				written := make(chan struct{})
 				go func() {
@@ -171,7 +171,7 @@ func TestW17ExpiryOfAClientThatReadsSlowly(t *testing.T) {
 		o.WriteTimeout = time.Hour
 		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	})
-	p.dialRawWith(strings.Replace(upgrade, "\r\n\r\n", "\r\nAuthorization: good\r\n\r\n", 1), clientFrame(opText, []byte(subscription(42))))
+	p.dialRawWith(strings.Replace(upgrade, "\r\n\r\n", "\r\nAuthorization: good\r\n\r\n", 1), clientFrame(textFrame, []byte(subscription(42))))
 	p.until(1)
 	for n := 0; p.hub.Stats().QueueBytes < 500_000; n++ { // a write is under way that it does not take
 		p.deliver(cdc.Insert, nil, message(n, 42, large(100_000)))

@@ -58,6 +58,7 @@ type Gateway struct {
 	accepted    uint64
 	rejected    uint64
 
+	anonymous *auth.Principal // everybody, where nobody is asked who he is
 	writers   *writers
 	heartbeat *heartbeat
 	running   sync.WaitGroup // the connections
@@ -72,7 +73,7 @@ func New(options Options) *Gateway {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	g := &Gateway{options: options, sessions: map[*session]struct{}{}, writers: newWriters()}
+	g := &Gateway{options: options, sessions: map[*session]struct{}{}, anonymous: auth.Anonymous(), writers: newWriters()}
 	g.heartbeat = newHeartbeat(g)
 	return g
 }
@@ -128,13 +129,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve serves an upgraded connection until it has ended. Whoever is full or denied is only told so.
 func (g *Gateway) serve(ctx context.Context, socket *socket, principal *auth.Principal, full bool, denied error) {
-	// The server does the same for a handler: one connection's panic must not be the end of all.
-	defer func() {
-		if v := recover(); v != nil {
-			g.options.Log.Error("panic while serving a connection", zap.Any("panic", v), zap.Stack("stack"))
-			socket.abort()
-		}
-	}()
+	defer g.recovered(socket)
 	abilities := socket.abilities()
 	if full || denied != nil {
 		abilities = nil
@@ -153,6 +148,14 @@ func (g *Gateway) serve(ctx context.Context, socket *socket, principal *auth.Pri
 		socket.close(protocol.CloseUnauthorized)
 	default:
 		s.serve(ctx)
+	}
+}
+
+// recovered is deferred: one connection's panic must not be the end of all. The server does the same for a handler.
+func (g *Gateway) recovered(socket *socket) {
+	if v := recover(); v != nil {
+		g.options.Log.Error("panic while serving a connection", zap.Any("panic", v), zap.Stack("stack"))
+		socket.abort()
 	}
 }
 

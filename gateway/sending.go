@@ -37,7 +37,7 @@ func (s *session) take() bool {
 	if closed := (*fanout.Closed)(nil); errors.As(err, &closed) {
 		go func() {
 			defer s.served.Done()
-			s.socket.close(closed.Code)
+			s.socket.leave(closed.Code) // it may have to wait
 		}()
 		return false
 	}

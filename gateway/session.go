@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,11 +25,12 @@ type session struct {
 	life
 	// principal is who the client is; nil in a session that only says goodbye. It belongs to the goroutine that reads.
 	principal *auth.Principal
+	answering sync.WaitGroup
 	expiry    *time.Timer // nil where the principal does not expire
 	// expires is when it does, for other goroutines; nil where it does not.
 	expires atomic.Pointer[time.Time]
 	// messages and renewals are how much the client may still send.
-	messages, renewals *rate.Limiter
+	messages, renewals *rate.Limiter // renewals is nil until the first one
 }
 
 const (
@@ -40,23 +42,18 @@ const (
 	messageBurst = 10
 )
 
-// errTooMany: the client has sent more than MaxMessages.
-var errTooMany = errors.New("too many messages")
-
 func newSession(g *Gateway, socket *socket, client *fanout.Client, principal *auth.Principal) *session {
 	s := &session{gateway: g, socket: socket, client: client, principal: principal}
 	s.messages = rate.NewLimiter(rate.Inf, 0)
 	if most := g.options.MaxMessages; most > 0 {
 		s.messages = rate.NewLimiter(rate.Limit(most), g.options.MaxSubscriptions+messageBurst*most)
 	}
-	s.renewals = rate.NewLimiter(rate.Every(renewEvery), maxRenewals)
+	socket.allow = s.messages.Allow
 	return s
 }
 
 // serve returns when the connection has ended and nothing of it runs any more.
 func (s *session) serve(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	s.client.Serve(s.ready)
 	s.expire()
 	err := s.read(ctx)
@@ -65,13 +62,14 @@ func (s *session) serve(ctx context.Context) {
 	}
 	s.gateway.options.Log.Debug("connection ended", zap.Error(err))
 	s.client.Detach() // first, so that the hub does no more work for it
-	switch {
-	case errors.Is(err, errTooBig):
-		s.client.Close(protocol.CloseFrameTooBig)
-		s.served.Wait()
-	case errors.Is(err, errTooMany):
-		s.client.Close(protocol.CloseLimitExceeded)
-		s.served.Wait()
+	for fault, code := range map[error]protocol.Close{
+		errTooBig: protocol.CloseFrameTooBig, errTooMany: protocol.CloseLimitExceeded, errMisframed: protocol.CloseMisframed,
+	} {
+		if errors.Is(err, fault) {
+			s.client.Close(code)
+			s.served.Wait()
+			s.socket.linger()
+		}
 	}
 	s.socket.abort()
 	s.client.Serve(nil)
@@ -83,30 +81,37 @@ func (s *session) read(ctx context.Context) error {
 	for {
 		frame, err := s.socket.read()
 		switch {
-		case (err == nil || errors.Is(err, errNotText)) && !s.messages.Allow():
-			return errTooMany
 		case errors.Is(err, errNotText):
 			s.refuse(&protocol.Error{Code: protocol.CodeInvalidJSON, Detail: "a binary frame is no JSON"}, protocol.Message{})
 			continue
 		case err != nil:
 			return err
 		}
-		message, err := s.parse(frame)
-		fault := (*protocol.Error)(nil)
-		switch {
-		case err == nil:
-			err = s.handle(ctx, message)
-		case errors.As(err, &fault) && fault.Code == protocol.CodeInvalidScope: // that there is no such channel comes before that
-			_, err = s.gateway.options.Hub.ScopeOf(message.Channel, protocol.Scope{})
-		}
-		if err != nil {
-			s.refuse(err, message)
-		}
+		// In a goroutine of its own, whose stack goes with it: a reader that has once called as deep as this keeps twice the
+		// memory for as long as it waits for the next message.
+		s.answering.Go(func() { s.answer(ctx, frame) })
+		s.answering.Wait()
+	}
+}
+
+// answer does what a message asks for.
+func (s *session) answer(ctx context.Context, frame []byte) {
+	defer s.gateway.recovered(s.socket)
+	message, err := s.parse(frame)
+	fault := (*protocol.Error)(nil)
+	switch {
+	case err == nil:
+		err = s.handle(ctx, message)
+	case errors.As(err, &fault) && fault.Code == protocol.CodeInvalidScope: // that there is no such channel comes before that
+		_, err = s.gateway.options.Hub.ScopeOf(message.Channel, protocol.Scope{})
+	}
+	if err != nil {
+		s.refuse(err, message)
 	}
 }
 
 func (s *session) parse(frame []byte) (protocol.Message, error) {
-	if s.socket.extended() {
+	if s.socket.extended {
 		return protocol.ParseExtended(frame)
 	}
 	return protocol.Parse(frame)
@@ -132,6 +137,9 @@ func (s *session) handle(ctx context.Context, m protocol.Message) error {
 	case protocol.Unsubscribe:
 		return s.client.Unsubscribe(m.Channel, m.Scope)
 	case protocol.Auth:
+		if s.renewals == nil {
+			s.renewals = rate.NewLimiter(rate.Every(renewEvery), maxRenewals)
+		}
 		if !s.renewals.Allow() {
 			s.client.Close(protocol.CloseLimitExceeded)
 			return nil

@@ -62,17 +62,17 @@ func FuzzSession(f *testing.F) {
 // FuzzConnection sends arbitrary bytes where frames are due. Whatever they are, the session ends with the connection and
 // leaves nothing; newPlace sees to that.
 func FuzzConnection(f *testing.F) {
-	f.Add(clientFrame(opText, []byte(subscription(42))))
-	f.Add(clientFrame(opPing, []byte("ping")))
-	f.Add(clientFrame(opClose, []byte{0x03, 0xE8}))
-	f.Add(clientFrame(opClose, []byte{0x03}))
+	f.Add(clientFrame(textFrame, []byte(subscription(42))))
+	f.Add(clientFrame(pingFrame, []byte("ping")))
+	f.Add(clientFrame(closeFrame, []byte{0x03, 0xE8}))
+	f.Add(clientFrame(closeFrame, []byte{0x03}))
 	f.Add(clientFrame(0x01, []byte(`{"type":`)))                                     // a beginning alone
 	f.Add(append(clientFrame(0x01, []byte(`{`)), clientFrame(0x80, []byte(`}`))...)) // in two parts
 	f.Add(clientFrame(0x80, []byte(`{}`)))                                           // a continuation of nothing
 	f.Add(clientFrame(0xF1, []byte(`{}`)))                                           // reserved bits
-	f.Add([]byte{opText, 2, '{', '}'})                                               // not masked
-	f.Add([]byte{opText, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0})
-	f.Add([]byte{opText, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0}) // a length below 0
+	f.Add([]byte{textFrame, 2, '{', '}'})                                               // not masked
+	f.Add([]byte{textFrame, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0})
+	f.Add([]byte{textFrame, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0}) // a length below 0
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p := newPlace(t)
 		c := p.dialRaw(data)

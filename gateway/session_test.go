@@ -93,8 +93,8 @@ func TestSubprotocol(t *testing.T) {
 // A client need not wait for the answer to its upgrade request before it sends its first frame.
 func TestFirstFrameBehindTheRequest(t *testing.T) {
 	p := newPlace(t)
-	c := p.dialRaw(clientFrame(opText, []byte(subscription(42))))
-	if op, payload, err := c.read(); err != nil || op != opText || string(payload) != subscribed(42) {
+	c := p.dialRaw(clientFrame(textFrame, []byte(subscription(42))))
+	if op, payload, err := c.read(); err != nil || op != textFrame || string(payload) != subscribed(42) {
 		t.Errorf("%x %q, %v", op, payload, err)
 	}
 }
@@ -115,11 +115,11 @@ func TestW06FrameSize(t *testing.T) {
 // The client sees why, also while it goes on sending, and nothing is torn: what was queued comes before.
 func TestW06FrameTooBigOfAClientThatGoesOn(t *testing.T) {
 	p := newPlace(t)
-	for _, op := range []byte{opText, opBinary} {
-		c := p.dialRaw(clientFrame(opText, []byte(subscription(42))))
+	for _, op := range []byte{textFrame, binaryFrame} {
+		c := p.dialRaw(clientFrame(textFrame, []byte(subscription(42))))
 		c.write(clientFrame(op, []byte(large(1<<20))))
 		for range 16 {
-			c.write(clientFrame(opText, []byte(large(65_000))))
+			c.write(clientFrame(textFrame, []byte(large(65_000))))
 		}
 		c.closed(protocol.CloseFrameTooBig)
 	}
@@ -143,7 +143,7 @@ func TestW07TooManySubscriptionsOfAClientThatGoesOn(t *testing.T) {
 	p := newPlace(t, func(o *Options) { o.MaxSubscriptions = 10 })
 	var flood []byte
 	for i := range 5000 {
-		flood = append(flood, clientFrame(opText, []byte(subscription(i)))...)
+		flood = append(flood, clientFrame(textFrame, []byte(subscription(i)))...)
 	}
 	c := p.dialRaw(flood)
 	until(t, "the limit is reached or the session has ended", func() bool {
@@ -245,7 +245,7 @@ func (p *place) fall() (delivered int) {
 // A client that falls behind and reads on gets a part from the beginning, whole frames, and then why it ends there.
 func TestW02SlowConsumerSeesWhy(t *testing.T) {
 	p := newPlace(t)
-	c := p.dialRaw(clientFrame(opText, []byte(subscription(42))))
+	c := p.dialRaw(clientFrame(textFrame, []byte(subscription(42))))
 	if _, payload, err := c.read(); err != nil || string(payload) != subscribed(42) {
 		t.Fatalf("%q, %v", payload, err)
 	}
@@ -255,7 +255,7 @@ func TestW02SlowConsumerSeesWhy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if op == opClose {
+		if op == closeFrame {
 			if code := protocol.Close(payload[0])<<8 | protocol.Close(payload[1]); code != protocol.CloseSlowConsumer {
 				t.Errorf("closed with %d", code)
 			}
@@ -271,11 +271,11 @@ func TestW02SlowConsumerSeesWhy(t *testing.T) {
 // The same while it sends more than anybody reads, and with a goodbye that has to wait for room.
 func TestW01SlowConsumerThatSends(t *testing.T) {
 	p := newPlace(t)
-	c := p.dialRaw(clientFrame(opText, []byte(subscription(42))))
+	c := p.dialRaw(clientFrame(textFrame, []byte(subscription(42))))
 	p.until(1)
 	p.fall()
 	for i := range 200 {
-		c.write(clientFrame(opText, []byte(subscription(i))))
+		c.write(clientFrame(textFrame, []byte(subscription(i))))
 	}
 	c.closed(protocol.CloseSlowConsumer)
 }
@@ -288,7 +288,7 @@ func (p *place) until(subscriptions int) {
 // One that never reads is cut off, and leaves nothing.
 func TestW01ClientThatNeverReads(t *testing.T) {
 	p := newPlace(t, func(o *Options) { o.WriteTimeout = 50 * time.Millisecond })
-	p.dialRaw(clientFrame(opText, []byte(subscription(42))))
+	p.dialRaw(clientFrame(textFrame, []byte(subscription(42))))
 	p.until(1)
 	p.fall()
 	until(t, "nothing of it is left", func() bool {
@@ -300,7 +300,7 @@ func TestW01ClientThatNeverReads(t *testing.T) {
 // A peer that answers nothing, as one whose cable was pulled, is ended.
 func TestW03HalfOpenPeer(t *testing.T) {
 	p := newPlace(t, func(o *Options) { o.PingInterval, o.PingTimeout = 20*time.Millisecond, 20*time.Millisecond })
-	c := p.dialRaw(clientFrame(opText, []byte(subscription(42))))
+	c := p.dialRaw(clientFrame(textFrame, []byte(subscription(42))))
 	p.until(1)
 	c.gone()
 	until(t, "nothing of it is left", func() bool { return p.gateway.Stats().Connections == 0 && p.hub.Stats().Clients == 0 })
@@ -311,17 +311,17 @@ func TestIdleClientLives(t *testing.T) {
 	p := newPlace(t, func(o *Options) {
 		o.PingInterval, o.PingTimeout, o.WriteTimeout = 40*time.Millisecond, patience, 10*time.Millisecond
 	})
-	c := p.dialRaw(clientFrame(opText, []byte(subscription(42))))
-	if op, payload, err := c.read(); err != nil || op != opText {
+	c := p.dialRaw(clientFrame(textFrame, []byte(subscription(42))))
+	if op, payload, err := c.read(); err != nil || op != textFrame {
 		t.Fatalf("%x %q, %v", op, payload, err)
 	}
-	const opPong = 0x8A
+	const pongFrame = 0x8A
 	for range 10 {
 		op, payload, err := c.read()
-		if err != nil || op != opPing {
+		if err != nil || op != pingFrame {
 			t.Fatalf("%x %q, %v, want a ping", op, payload, err)
 		}
-		c.write(clientFrame(opPong, payload))
+		c.write(clientFrame(pongFrame, payload))
 	}
 	p.deliver(cdc.Insert, nil, message(1, 42, "Lunch?"))
 	for {
@@ -329,13 +329,13 @@ func TestIdleClientLives(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if op == opText {
+		if op == textFrame {
 			if !strings.Contains(string(payload), "Lunch?") {
 				t.Errorf("%s", payload)
 			}
 			return
 		}
-		c.write(clientFrame(opPong, payload))
+		c.write(clientFrame(pongFrame, payload))
 	}
 }
 

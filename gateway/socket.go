@@ -1,10 +1,8 @@
 package gateway
 
 import (
-	"context"
-	"errors"
+	"encoding/binary"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -15,33 +13,22 @@ import (
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
 
-// socket is a WebSocket connection. This file alone knows the library, which reads, and writes control frames: ours go to
-// raw. One goroutine reads; abort may be called from any.
+// socket is a WebSocket connection. This file alone knows the library, which makes the handshake. What comes behind that is
+// read by inbound and written to raw: a connection of the library's parks a goroutine of its own beside the one that reads,
+// and can neither share a message with others nor put several into one write.
 type socket struct {
-	conn     *websocket.Conn
+	inbound
 	raw      *captured
-	deflated bool // the peer takes compressed messages
+	extended bool // the peer speaks the extended protocol
 }
 
-const (
-	maxFrame = 64 << 10
-	// farewell is how long a peer has to answer a close frame, and how long what it is still sending is read: a socket
-	// that is closed with bytes unread sends a reset, and the close frame would be lost.
-	farewell = time.Second
-)
-
-var (
-	// errNotText: a frame that is not text, and so cannot be JSON.
-	errNotText = errors.New("binary frame")
-	// errTooBig: a frame over maxFrame. The rest of it is unread.
-	errTooBig = errors.New("frame too big")
-)
+// farewell is how long a peer has to answer a close frame, and how long what it is still sending is read.
+const farewell = time.Second
 
 // accept upgrades a request whose origin was checked. On an error it has answered.
 func accept(w http.ResponseWriter, r *http.Request, options *Options) (*socket, error) {
 	hijacker := &hijacker{ResponseWriter: w, timeout: options.WriteTimeout}
-	// Without context takeover, for only then is a compressed message the same for everybody. What the library inflates is
-	// bounded by read.
+	// Without context takeover, for only then is a compressed message the same for everybody.
 	compression := websocket.CompressionDisabled
 	if options.Compression {
 		compression = websocket.CompressionNoContextTakeover
@@ -54,13 +41,15 @@ func accept(w http.ResponseWriter, r *http.Request, options *Options) (*socket, 
 	if err != nil {
 		return nil, fmt.Errorf("accept: %w", err)
 	}
-	conn.SetReadLimit(-1) // read has its own: the library's would write a close frame of its own
-	return &socket{conn: conn, raw: hijacker.conn, deflated: w.Header().Get("Sec-WebSocket-Extensions") != ""}, nil
+	s := &socket{raw: hijacker.conn, extended: conn.Subprotocol() == protocol.ExtendedSubprotocol}
+	s.inbound.raw, s.deflated = hijacker.conn, w.Header().Get("Sec-WebSocket-Extensions") != ""
+	_ = conn.CloseNow() // the library's own; the connection beneath is ours
+	return s, nil
 }
 
 // abilities are those of the peer.
 func (s *socket) abilities() (all []fanout.Ability) {
-	if s.extended() {
+	if s.extended {
 		all = append(all, fanout.Extended)
 	}
 	if s.deflated {
@@ -69,36 +58,20 @@ func (s *socket) abilities() (all []fanout.Ability) {
 	return all
 }
 
-// extended tells whether the peer speaks the extended protocol.
-func (s *socket) extended() bool { return s.conn.Subprotocol() == protocol.ExtendedSubprotocol }
-
-// read returns the next text frame. After errNotText the connection goes on, after errTooBig it has to be closed, and
-// after any other error it has ended.
-func (s *socket) read() ([]byte, error) {
-	kind, message, err := s.conn.Reader(context.Background())
-	if err != nil {
-		return nil, err
+// leave says goodbye with a code. Whoever reads then gets the answer, or waits for it in vain for as long as farewell.
+func (s *socket) leave(code protocol.Close) {
+	frame := binary.BigEndian.AppendUint16([]byte{bitFin | opClose, byte(2 + len(code.Reason()))}, uint16(code))
+	if _, err := s.raw.Write(append(frame, code.Reason()...)); err != nil {
+		s.abort()
 	}
-	frame, err := io.ReadAll(io.LimitReader(message, maxFrame+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(frame) > maxFrame:
-		return nil, errTooBig
-	case kind != websocket.MessageText:
-		return nil, errNotText
-	}
-	return frame, nil
 }
 
-// close says goodbye with a code, waits a moment for the answer, and ends the connection.
+// close says goodbye with a code, waits a moment for the answer, and ends the connection. Nobody else may read.
 func (s *socket) close(code protocol.Close) {
-	_ = s.conn.Close(websocket.StatusCode(code), code.Reason())
+	s.leave(code)
+	s.linger()
 	s.abort()
 }
 
 // abort ends the connection without a word.
-func (s *socket) abort() {
-	_ = s.raw.Close()
-	_ = s.conn.CloseNow()
-}
+func (s *socket) abort() { _ = s.raw.Close() }

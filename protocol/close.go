@@ -7,6 +7,8 @@ type Close uint16
 const (
 	// CloseGoingAway ends a connection because the server shuts down.
 	CloseGoingAway Close = 1001
+	// CloseMisframed ends a connection whose client sent bytes that are no WebSocket frames.
+	CloseMisframed Close = 1002
 	// CloseFrameTooBig ends a connection whose client sent a frame above the server's limit.
 	CloseFrameTooBig Close = 1009
 	// CloseServiceRestart ends a connection whose view can no longer be kept true and that must start afresh.
@@ -24,6 +26,8 @@ func (c Close) Reason() string {
 	switch c {
 	case CloseGoingAway:
 		return "going away"
+	case CloseMisframed:
+		return "misframed"
 	case CloseFrameTooBig:
 		return "frame too big"
 	case CloseServiceRestart:

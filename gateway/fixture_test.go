@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"nhooyr.io/websocket"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
@@ -48,7 +50,7 @@ func newPlace(t testing.TB, adjust ...func(*Options)) *place {
 		t.Fatal(err)
 	}
 	options := Options{
-		Hub: hub, Log: zap.NewNop(), MaxConnections: 100, MaxSubscriptions: 1000,
+		Hub: hub, Log: alert(t), MaxConnections: 100, MaxSubscriptions: 1000,
 		PingInterval: time.Minute, PingTimeout: time.Minute, WriteTimeout: patience,
 	}
 	for _, f := range adjust {
@@ -81,6 +83,15 @@ func newPlace(t testing.TB, adjust ...func(*Options)) *place {
 		}
 	})
 	return p
+}
+
+// alert is a log in which an error, such as a panic that was caught, fails the test.
+func alert(t testing.TB) *zap.Logger {
+	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zap.ErrorLevel)
+	return zap.New(core, zap.Hooks(func(e zapcore.Entry) error {
+		t.Errorf("logged: %s\n%s", e.Message, e.Stack)
+		return nil
+	}))
 }
 
 // deliver feeds the hub a transaction. A message with no before was inserted, one with no after deleted.
@@ -247,6 +258,7 @@ const (
 	binaryFrame = 0x82
 	closeFrame  = 0x88
 	pingFrame   = 0x89
+	pongFrame   = 0x8A
 )
 
 // clientFrame is a masked frame (RFC 6455, section 5.2); the mask is zero.

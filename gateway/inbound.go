@@ -158,13 +158,20 @@ func (in *inbound) peek(n int) ([]byte, error) {
 		m, err := in.raw.Read(in.buffer[in.end:])
 		in.end += m
 		if err != nil && in.end-in.start < n {
-			if errors.Is(err, io.EOF) && in.end > in.start {
-				err = io.ErrUnexpectedEOF
+			if in.end > in.start {
+				err = cutShort(err)
 			}
 			return nil, err
 		}
 	}
 	return in.buffer[in.start : in.start+n], nil
+}
+
+func cutShort(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // payload appends the payload of the frame at hand.
@@ -174,7 +181,7 @@ func (in *inbound) payload(dst []byte) ([]byte, error) {
 	m := copy(dst[at:], in.buffer[in.start:in.end])
 	in.start += m
 	if _, err := io.ReadFull(in.raw, dst[at+m:]); err != nil {
-		return nil, err
+		return nil, cutShort(err)
 	}
 	in.unread = 0
 	for i := range dst[at:] {

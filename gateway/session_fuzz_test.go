@@ -70,7 +70,7 @@ func FuzzConnection(f *testing.F) {
 	f.Add(append(clientFrame(0x01, []byte(`{`)), clientFrame(0x80, []byte(`}`))...)) // in two parts
 	f.Add(clientFrame(0x80, []byte(`{}`)))                                           // a continuation of nothing
 	f.Add(clientFrame(0xF1, []byte(`{}`)))                                           // reserved bits
-	f.Add([]byte{textFrame, 2, '{', '}'})                                               // not masked
+	f.Add([]byte{textFrame, 2, '{', '}'})                                            // not masked
 	f.Add([]byte{textFrame, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0})
 	f.Add([]byte{textFrame, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0}) // a length below 0
 	f.Fuzz(func(t *testing.T, data []byte) {

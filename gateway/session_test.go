@@ -315,7 +315,6 @@ func TestIdleClientLives(t *testing.T) {
 	if op, payload, err := c.read(); err != nil || op != textFrame {
 		t.Fatalf("%x %q, %v", op, payload, err)
 	}
-	const pongFrame = 0x8A
 	for range 10 {
 		op, payload, err := c.read()
 		if err != nil || op != pingFrame {

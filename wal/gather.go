@@ -15,19 +15,20 @@ type gatheringConn struct {
 	start, end int
 
 	gathering bool
-	quick     int // reads in a row that each followed the one before at once
-	last      time.Time
+	full      bool // the last read took all that there was room for
+	reads     int  // since began, and the bytes that they brought
+	bytes     int
+	began     time.Time
 }
 
 const (
 	gatherBuffer = 256 << 10
-	// quickGap is the time between two reads below which they count as following at once, and quickReads how many of these
-	// in a row begin the gathering.
-	quickGap   = 100 * time.Microsecond
-	quickReads = 32
-	// gatherFor is how long bytes gather. Less than gatherLeast in that time ends it.
-	gatherFor   = 500 * time.Microsecond
-	gatherLeast = 4 << 10
+	// gatherFor is how long bytes gather: as long as they come so fast that at least gatherLeast do in that time. A sleep on
+	// an idle processor takes a millisecond, less is not to be had.
+	gatherFor   = time.Millisecond
+	gatherLeast = 2 << 10
+	// gatherAfter is how many reads are looked at to tell how fast bytes come. A lone commit is three messages.
+	gatherAfter = 32
 )
 
 // dialGathering is a pgconn.DialFunc.
@@ -40,36 +41,56 @@ func dialGathering(ctx context.Context, network, address string) (net.Conn, erro
 	return &gatheringConn{Conn: conn, buffer: make([]byte, gatherBuffer)}, nil
 }
 
+// buffered tells whether the next Read has something without asking the network.
+func (c *gatheringConn) buffered() bool { return c.start < c.end }
+
 // Read implements net.Conn, for one goroutine at a time.
 func (c *gatheringConn) Read(p []byte) (int, error) {
 	if c.start == c.end {
-		if c.gathering {
-			time.Sleep(gatherFor)
+		if len(p) >= len(c.buffer) {
+			return c.gather(p)
 		}
-		n, err := c.Conn.Read(c.buffer)
+		n, err := c.gather(c.buffer)
 		if n == 0 {
 			return 0, err
 		}
 		c.start, c.end = 0, n
-		c.watch(n)
 	}
 	n := copy(p, c.buffer[c.start:c.end])
 	c.start += n
 	return n, nil
 }
 
-// watch decides, after a read of n bytes, whether the next one waits.
-func (c *gatheringConn) watch(n int) {
-	now := time.Now()
-	switch {
-	case c.gathering:
-		c.gathering = n >= gatherLeast
-		c.quick = 0
-	case now.Sub(c.last) < quickGap:
-		c.quick++
-		c.gathering = c.quick >= quickReads
-	default:
-		c.quick = 0
+// gather reads from the network, later where bytes come fast.
+func (c *gatheringConn) gather(p []byte) (int, error) {
+	if c.gathering && !c.full {
+		// The sleeper's thread waits for the network too. Unless told otherwise, it is woken for every message nevertheless.
+		setLowWater(c.Conn, gatherBuffer)
+		time.Sleep(gatherFor)
+		setLowWater(c.Conn, 1)
 	}
-	c.last = now
+	n, err := c.Conn.Read(p)
+	c.watch(n, n == len(p))
+	return n, err
+}
+
+// watch decides, after a read of n bytes, whether the next one waits.
+func (c *gatheringConn) watch(n int, full bool) {
+	c.full = full
+	if c.gathering {
+		c.gathering = n >= gatherLeast
+		c.reads = 0
+		return
+	}
+	now := time.Now()
+	if c.reads == 0 {
+		c.began, c.bytes = now, 0
+	}
+	c.reads++
+	c.bytes += n
+	if c.reads < gatherAfter {
+		return
+	}
+	c.reads = 0
+	c.gathering = int64(c.bytes)*int64(gatherFor) >= gatherLeast*int64(now.Sub(c.began))
 }

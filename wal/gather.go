@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // gatheringConn lets bytes gather when they come fast. A walsender makes one send for each message, and a reader that
@@ -14,6 +16,7 @@ type gatheringConn struct {
 	buffer     []byte // what was read and not yet asked for is buffer[start:end]
 	start, end int
 
+	linger    time.Duration // how long bytes gather; 0: not at all
 	gathering bool
 	full      bool // the last read took all that there was room for
 	reads     int  // since began, and the bytes that they brought
@@ -31,14 +34,16 @@ const (
 	gatherAfter = 32
 )
 
-// dialGathering is a pgconn.DialFunc.
-func dialGathering(ctx context.Context, network, address string) (net.Conn, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
+// dialGathering makes a pgconn.DialFunc.
+func dialGathering(linger time.Duration) pgconn.DialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &gatheringConn{Conn: conn, buffer: make([]byte, gatherBuffer), linger: linger}, nil
 	}
-	return &gatheringConn{Conn: conn, buffer: make([]byte, gatherBuffer)}, nil
 }
 
 // buffered tells whether the next Read has something without asking the network.
@@ -47,7 +52,7 @@ func (c *gatheringConn) buffered() bool { return c.start < c.end }
 // Read implements net.Conn, for one goroutine at a time.
 func (c *gatheringConn) Read(p []byte) (int, error) {
 	if c.start == c.end {
-		if len(p) >= len(c.buffer) {
+		if len(p) >= len(c.buffer)/2 {
 			return c.gather(p)
 		}
 		n, err := c.gather(c.buffer)
@@ -66,7 +71,7 @@ func (c *gatheringConn) gather(p []byte) (int, error) {
 	if c.gathering && !c.full {
 		// The sleeper's thread waits for the network too. Unless told otherwise, it is woken for every message nevertheless.
 		setLowWater(c.Conn, gatherBuffer)
-		time.Sleep(gatherFor)
+		time.Sleep(c.linger)
 		setLowWater(c.Conn, 1)
 	}
 	n, err := c.Conn.Read(p)
@@ -77,7 +82,10 @@ func (c *gatheringConn) gather(p []byte) (int, error) {
 // watch decides, after a read of n bytes, whether the next one waits.
 func (c *gatheringConn) watch(n int, full bool) {
 	c.full = full
-	if c.gathering {
+	switch {
+	case c.linger == 0:
+		return
+	case c.gathering:
 		c.gathering = n >= gatherLeast
 		c.reads = 0
 		return
@@ -92,5 +100,5 @@ func (c *gatheringConn) watch(n int, full bool) {
 		return
 	}
 	c.reads = 0
-	c.gathering = int64(c.bytes)*int64(gatherFor) >= gatherLeast*int64(now.Sub(c.began))
+	c.gathering = int64(c.bytes)*int64(c.linger) >= gatherLeast*int64(now.Sub(c.began))
 }

@@ -33,6 +33,7 @@ type Source struct {
 	log         *zap.Logger
 	relations   relations
 	stats       sourceStats
+	linger      time.Duration // see gatheringConn
 
 	// walsender is the server's process for the last stream. yielded: clients were told that the slot is another's.
 	walsender uint32
@@ -44,7 +45,7 @@ type Source struct {
 // NewSource makes a source. It starts nothing.
 func NewSource(server *Server, url string, want Wanted, tracker *cdc.Tracker, checkpoints *Checkpoints, types *values.Catalog) *Source {
 	return &Source{
-		server: server, url: url, want: want, tracker: tracker, checkpoints: checkpoints, log: server.Log,
+		server: server, url: url, want: want, tracker: tracker, checkpoints: checkpoints, log: server.Log, linger: gatherFor,
 		relations: relations{catalog: server.Pool, types: types, keys: map[uint32][]string{}},
 	}
 }
@@ -136,7 +137,7 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 	if _, err := s.server.Ensure(ctx, facts, want); err != nil {
 		return err
 	}
-	conn, err := connectReplication(ctx, s.url, s.notice)
+	conn, err := connectReplication(ctx, s.url, s.linger, s.notice)
 	if err != nil {
 		return err
 	}

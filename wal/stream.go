@@ -2,7 +2,6 @@ package wal
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -240,91 +239,6 @@ func (s *stream) keepalive(ctx context.Context, end cdc.LSN, reply bool) error {
 	return s.statusIfDue()
 }
 
-// impatient tells whether the server shuts down. It then waits until all that it has sent is acknowledged, and asks again
-// as soon as we have answered. Otherwise it asks only after a long silence.
-func (s *stream) impatient(end cdc.LSN) bool {
-	if end != s.askedAt || time.Since(s.lastStatus) > s.statusEvery/2 {
-		s.asked, s.askedAt = 0, end
-	}
-	s.asked++
-	return s.asked > patience
-}
-
-// hand passes a transaction on, together with those that follow at once: see handOn.
-func (s *stream) hand(ctx context.Context, tx *cdc.Transaction) error {
-	if tx.Len() == 0 { // servers before 15 send also what touched no published table, all do that in blocks
-		if err := s.handOn(ctx); err != nil {
-			return err
-		}
-		s.tracker.Idle(tx.End)
-		s.handoff.Pass(tx.End)
-		return nil
-	}
-	s.gathered = append(s.gathered, cdc.Delivery{Transaction: tx})
-	s.gatheredBytes += tx.Size()
-	if s.gatheredBytes < handAtOnce {
-		return nil
-	}
-	return s.handOn(ctx)
-}
-
-// handOn passes on what has gathered. What is not passed on is not received: the next connection brings it again.
-func (s *stream) handOn(ctx context.Context) error {
-	if len(s.gathered) == 0 {
-		return nil
-	}
-	err := s.put(ctx, s.gathered)
-	clear(s.gathered)
-	s.gathered, s.gatheredBytes = s.gathered[:0], 0
-	return err
-}
-
-// put waits for room. While there is none it goes on sending status: a consumer that is slow must not look like one that is
-// dead. Meanwhile nobody listens to the server, which may shut down: it is asked on another connection.
-func (s *stream) put(ctx context.Context, list []cdc.Delivery) error {
-	if list = s.fit(list); len(list) == 0 {
-		return nil
-	}
-	timer, ask := time.NewTimer(s.untilLook()), time.NewTicker(wedged)
-	defer timer.Stop()
-	defer ask.Stop()
-	for {
-		if list = s.fit(list); len(list) == 0 {
-			return nil
-		}
-		select {
-		case <-s.handoff.Room():
-		case <-ask.C:
-			if s.stopping(ctx) {
-				return errServerStops
-			}
-		case <-timer.C:
-			if err := s.statusIfDue(); err != nil {
-				return err
-			}
-			timer.Reset(s.untilLook())
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// fit passes on what there is room for, notes it, and returns the rest.
-func (s *stream) fit(list []cdc.Delivery) (rest []cdc.Delivery) {
-	n := s.handoff.PutAll(list)
-	transactions, changes := 0, 0
-	for _, d := range list[:n] {
-		if tx := d.Transaction; tx != nil {
-			s.tracker.Received(tx)
-			s.stats.lastCommit.Store(tx.Time.UnixNano())
-			transactions, changes = transactions+1, changes+tx.Len()
-		}
-	}
-	s.stats.transactions.Add(uint64(transactions))
-	s.stats.changes.Add(uint64(changes))
-	return list[n:]
-}
-
 // meanwhile runs f in another goroutine, and goes on sending status until f returns. Nothing is received meanwhile.
 func (s *stream) meanwhile(ctx context.Context, f func(context.Context) error) error {
 	if err := s.handOn(ctx); err != nil {
@@ -348,51 +262,6 @@ func (s *stream) meanwhile(ctx context.Context, f func(context.Context) error) e
 			timer.Reset(s.untilLook())
 		}
 	}
-}
-
-// untilLook is the time until statusIfDue has to be asked again.
-func (s *stream) untilLook() time.Duration {
-	if s.replyDue {
-		return max(0, time.Until(s.lastStatus.Add(replyGap)))
-	}
-	return max(0, min(statusTick, time.Until(s.lastStatus.Add(s.statusEvery))))
-}
-
-// statusIfDue sends a status when the server waits for one, when we were silent for long enough, and soon after the
-// acknowledgement has moved.
-func (s *stream) statusIfDue() error {
-	silent, news := time.Since(s.lastStatus), s.tracker.Ack() > s.lastAck || s.tracker.Reached() > s.lastReached
-	switch {
-	case s.replyDue && (news || silent >= replyGap):
-	case silent >= s.statusEvery:
-	case silent >= statusTick && (news || !s.stats.ready()):
-	default:
-		return nil
-	}
-	return s.sendStatus(!s.stats.ready())
-}
-
-// sendStatus acknowledges. With ask the server answers with a keepalive at once, which tells how far it has come.
-func (s *stream) sendStatus(ask bool) error {
-	reached, ack, now := s.tracker.Reached(), s.tracker.Ack(), time.Now()
-	if err := s.conn.send(appendStatus(nil, reached, ack, now, ask), s.statusEvery); err != nil {
-		return fmt.Errorf("send status: %w", err)
-	}
-	s.lastStatus, s.lastAck, s.lastReached, s.replyDue = now, ack, reached, false
-	s.stats.acked.Store(uint64(ack))
-	return nil
-}
-
-// appendStatus writes a standby status update: what was written, flushed and applied. PostgreSQL frees log by the second.
-func appendStatus(dst []byte, reached, ack cdc.LSN, now time.Time, ask bool) []byte {
-	dst = append(dst, 'r')
-	for _, v := range []uint64{uint64(reached), uint64(ack), uint64(reached), uint64(now.UnixMicro() - postgresEpoch)} {
-		dst = binary.BigEndian.AppendUint64(dst, v)
-	}
-	if ask {
-		return append(dst, 1)
-	}
-	return append(dst, 0)
 }
 
 // leave acknowledges what was delivered until now and closes the connection.

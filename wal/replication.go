@@ -69,7 +69,8 @@ func (r *replication) start(ctx context.Context, command string) error {
 	}
 }
 
-// ready tells whether receive has something that has arrived already.
+// ready tells whether receive has something that has arrived already. Of an encrypted message that may be only a part: the
+// rest was sent with it.
 func (r *replication) ready() bool {
 	return r.frames.ready() || r.network != nil && r.network.buffered()
 }

@@ -123,6 +123,9 @@ func (s *stream) run(ctx context.Context) error {
 	if err := s.sendStatus(true); err != nil {
 		return err
 	}
+	if s.unpublished.Swap(false) { // said before the stream began
+		return errUnpublished
+	}
 	for {
 		if err := netConn.SetReadDeadline(time.Now().Add(max(s.untilLook(), time.Millisecond))); err != nil {
 			return fmt.Errorf("set read deadline: %w", err)

@@ -46,7 +46,7 @@ func (a *Assembler) Begin(xid uint32, commit LSN, at time.Time) error {
 		return fmt.Errorf("begin transaction %d: %w", xid, ErrTransactionOpen)
 	}
 	a.open = &a.whole
-	a.whole.tx = Transaction{XID: xid, Commit: commit, Time: at}
+	a.whole.tx = Transaction{XID: xid, Commit: commit, Time: at, tables: a.whole.tx.tables[:0]}
 	a.whole.buffer = a.whole.buffer[:0]
 	return nil
 }
@@ -117,17 +117,19 @@ func (a *Assembler) finish(t *assembly, end LSN) (*Transaction, error) {
 			return nil, err
 		}
 	} else if len(t.buffer) > 0 {
-		last := make([]byte, len(t.buffer))
-		copy(last, t.buffer)
-		t.tx.segments = append(t.tx.segments, segment{packed: last, size: len(last)})
-		t.tx.bytes += len(last)
-		a.memory += len(last)
+		t.tx.last = append(make([]byte, 0, len(t.buffer)), t.buffer...)
+		t.tx.bytes += len(t.buffer)
+		a.memory += len(t.buffer)
 	}
-	tx := t.tx
+	tx := new(Transaction)
+	*tx, t.tx = t.tx, Transaction{}
 	tx.End = end
-	t.tx = Transaction{}
+	if len(tx.tables) == 1 {
+		t.tx.tables, tx.table[0] = tx.tables[:0], tx.tables[0] // the slice serves the next transaction
+		tx.tables = tx.table[:]
+	}
 	a.memory -= tx.bytes
-	return &tx, nil
+	return tx, nil
 }
 
 // seal makes a segment of the buffer.

@@ -27,15 +27,36 @@ func NewHandoff(limit int) *Handoff {
 // Put adds d, or returns false when there is no room for its transaction: wait for Room and try again. What is no
 // transaction always fits.
 func (h *Handoff) Put(d Delivery) bool {
-	size := d.size()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	fits := h.put(&d)
+	if fits {
+		signal(h.filled)
+	}
+	return fits
+}
+
+// PutAll is Put for several deliveries, which the taker gets together. It returns how many there was room for.
+func (h *Handoff) PutAll(list []Delivery) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for n < len(list) && h.put(&list[n]) {
+		n++
+	}
+	if n > 0 {
+		signal(h.filled)
+	}
+	return n
+}
+
+func (h *Handoff) put(d *Delivery) bool {
+	size := d.size()
 	if d.Transaction != nil && h.bytes > 0 && h.bytes+size > h.limit {
 		return false
 	}
-	h.items = append(h.items, d)
+	h.items = append(h.items, *d)
 	h.bytes += size
-	signal(h.filled)
 	return true
 }
 

@@ -53,6 +53,23 @@ func TestHandoffIsFullAtItsLimit(t *testing.T) {
 	}
 }
 
+func TestHandoffTakesAsManyAsFit(t *testing.T) {
+	h := NewHandoff(2 * small)
+	list := []Delivery{sized(1, small), {Reset: ResetSlotLost}, sized(2, 100*small), sized(3, small)}
+	if n := h.PutAll(list); n != 2 {
+		t.Fatalf("%d of the list fit, want 2", n)
+	}
+	if n := h.PutAll(list[2:]); n != 0 {
+		t.Fatalf("%d more fit", n)
+	}
+	if taken, _ := h.Take(nil); len(taken) != 2 || taken[0].Transaction.Commit != 1 || taken[1].Reset != ResetSlotLost {
+		t.Errorf("took %v", taken)
+	}
+	if n := h.PutAll(list[2:]); n != 1 {
+		t.Errorf("%d fit behind an oversized one, want only itself", n)
+	}
+}
+
 func TestHandoffPassesAnOversizedItemAlone(t *testing.T) {
 	h := NewHandoff(2 * small)
 	if !h.Put(sized(1, small)) || h.Put(sized(2, 100*small)) {

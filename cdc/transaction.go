@@ -24,7 +24,9 @@ type Transaction struct {
 	Origin string
 
 	tables   []*Table
-	segments []segment
+	table    [1]*Table // where tables lies when there is but one, which saves most transactions an allocation
+	segments []segment // all changes but the last
+	last     []byte    // these, packed
 	changes  int
 	bytes    int
 	disk     *spillFile // nil: all is in memory
@@ -88,19 +90,28 @@ func (t *Transaction) Changes() iter.Seq[Change] {
 			if err != nil {
 				panic(fmt.Errorf("read transaction %d back from disk: %w", t.XID, err))
 			}
-			for len(packed) > 0 {
-				if packed[0] == packedWithin {
-					_, packed = uvarint(packed[1:])
-					continue
-				}
-				var c Change
-				c, packed = t.unpack(packed)
-				if !yield(c) {
-					return
-				}
+			if !t.each(packed, yield) {
+				return
 			}
 		}
+		t.each(t.last, yield)
 	}
+}
+
+// each yields the packed changes, and returns false when no more are wanted.
+func (t *Transaction) each(packed []byte, yield func(Change) bool) bool {
+	for len(packed) > 0 {
+		if packed[0] == packedWithin {
+			_, packed = uvarint(packed[1:])
+			continue
+		}
+		var c Change
+		c, packed = t.unpack(packed)
+		if !yield(c) {
+			return false
+		}
+	}
+	return true
 }
 
 func (t *Transaction) load(s *segment) ([]byte, error) {

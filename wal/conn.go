@@ -65,13 +65,13 @@ func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 }
 
 // connectReplication opens a connection in logical replication mode (PostgreSQL manual, "Streaming Replication
-// Protocol"). notices hears every notice of the server, from the goroutine that uses the connection.
-func connectReplication(ctx context.Context, url string, notices func(*pgconn.Notice)) (*pgconn.PgConn, error) {
+// Protocol"). linger is how long bytes gather that come fast. notices hears every notice of the server, from the goroutine that uses the connection.
+func connectReplication(ctx context.Context, url string, linger time.Duration, notices func(*pgconn.Notice)) (*pgconn.PgConn, error) {
 	config, err := connConfig(url)
 	if err != nil {
 		return nil, err
 	}
-	config.DialFunc = dialGathering
+	config.DialFunc = dialGathering(linger)
 	config.RuntimeParams["replication"] = "database"
 	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { notices(n) }
 	conn, err := pgconn.ConnectConfig(ctx, &config.Config)

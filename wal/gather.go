@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // gatheringConn lets bytes gather when they come fast. A walsender makes one send for each message, and a reader that
@@ -14,62 +16,93 @@ type gatheringConn struct {
 	buffer     []byte // what was read and not yet asked for is buffer[start:end]
 	start, end int
 
+	linger    time.Duration // how long bytes gather; 0: not at all
 	gathering bool
-	quick     int // reads in a row that each followed the one before at once
-	last      time.Time
+	full      bool // the last read took all that there was room for
+	reads     int  // since began, and the bytes that they brought
+	bytes     int
+	began     time.Time
 }
 
 const (
 	gatherBuffer = 256 << 10
-	// quickGap is the time between two reads below which they count as following at once, and quickReads how many of these
-	// in a row begin the gathering.
-	quickGap   = 100 * time.Microsecond
-	quickReads = 32
-	// gatherFor is how long bytes gather. Less than gatherLeast in that time ends it.
-	gatherFor   = 500 * time.Microsecond
-	gatherLeast = 4 << 10
+	// gatherFor is how long bytes gather. A shorter sleep takes as long where the processor is idle: the Go runtime waits for
+	// the network in milliseconds.
+	gatherFor = time.Millisecond
+	// It begins when bytes come so fast that gatherMost would gather in that time, and ends when less than gatherLeast has,
+	// which is less: to begin anew costs gatherAfter reads, and a walsender that shares its processor pauses now and then.
+	// Where both were the same, a row cost twice as much.
+	gatherMost  = 2 << 10
+	gatherLeast = 512
+	// gatherAfter is how many reads are looked at to tell how fast bytes come. A lone commit is three messages.
+	gatherAfter = 32
 )
 
-// dialGathering is a pgconn.DialFunc.
-func dialGathering(ctx context.Context, network, address string) (net.Conn, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
+// dialGathering makes a pgconn.DialFunc.
+func dialGathering(linger time.Duration) pgconn.DialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &gatheringConn{Conn: conn, buffer: make([]byte, gatherBuffer), linger: linger}, nil
 	}
-	return &gatheringConn{Conn: conn, buffer: make([]byte, gatherBuffer)}, nil
 }
+
+// buffered tells whether the next Read has something without asking the network.
+func (c *gatheringConn) buffered() bool { return c.start < c.end }
 
 // Read implements net.Conn, for one goroutine at a time.
 func (c *gatheringConn) Read(p []byte) (int, error) {
 	if c.start == c.end {
-		if c.gathering {
-			time.Sleep(gatherFor)
+		if len(p) >= len(c.buffer)/2 {
+			return c.gather(p)
 		}
-		n, err := c.Conn.Read(c.buffer)
+		n, err := c.gather(c.buffer)
 		if n == 0 {
 			return 0, err
 		}
 		c.start, c.end = 0, n
-		c.watch(n)
 	}
 	n := copy(p, c.buffer[c.start:c.end])
 	c.start += n
 	return n, nil
 }
 
+// gather reads from the network, later where bytes come fast.
+func (c *gatheringConn) gather(p []byte) (int, error) {
+	if c.gathering && !c.full {
+		// The sleeper's thread waits for the network too. Unless told otherwise, it is woken for every message nevertheless.
+		setLowWater(c.Conn, gatherBuffer)
+		time.Sleep(c.linger)
+		setLowWater(c.Conn, 1)
+	}
+	n, err := c.Conn.Read(p)
+	c.watch(n, n == len(p))
+	return n, err
+}
+
 // watch decides, after a read of n bytes, whether the next one waits.
-func (c *gatheringConn) watch(n int) {
-	now := time.Now()
+func (c *gatheringConn) watch(n int, full bool) {
+	c.full = full
 	switch {
+	case c.linger == 0:
+		return
 	case c.gathering:
 		c.gathering = n >= gatherLeast
-		c.quick = 0
-	case now.Sub(c.last) < quickGap:
-		c.quick++
-		c.gathering = c.quick >= quickReads
-	default:
-		c.quick = 0
+		c.reads = 0
+		return
 	}
-	c.last = now
+	now := time.Now()
+	if c.reads == 0 {
+		c.began, c.bytes = now, 0
+	}
+	c.reads++
+	c.bytes += n
+	if c.reads < gatherAfter {
+		return
+	}
+	c.reads = 0
+	c.gathering = int64(c.bytes)*int64(c.linger) >= gatherMost*int64(now.Sub(c.began))
 }

@@ -49,7 +49,7 @@ func (w *wire) Read(p []byte) (int, error) {
 }
 
 func gathering(w *wire) *gatheringConn {
-	return &gatheringConn{Conn: w, buffer: make([]byte, gatherBuffer)}
+	return &gatheringConn{Conn: w, buffer: make([]byte, gatherBuffer), linger: gatherFor}
 }
 
 // A lone message is there the moment it arrives, also after a burst.

@@ -33,6 +33,7 @@ type Source struct {
 	log         *zap.Logger
 	relations   relations
 	stats       sourceStats
+	linger      time.Duration // see gatheringConn
 
 	// walsender is the server's process for the last stream. yielded: clients were told that the slot is another's.
 	walsender uint32
@@ -44,7 +45,7 @@ type Source struct {
 // NewSource makes a source. It starts nothing.
 func NewSource(server *Server, url string, want Wanted, tracker *cdc.Tracker, checkpoints *Checkpoints, types *values.Catalog) *Source {
 	return &Source{
-		server: server, url: url, want: want, tracker: tracker, checkpoints: checkpoints, log: server.Log,
+		server: server, url: url, want: want, tracker: tracker, checkpoints: checkpoints, log: server.Log, linger: gatherFor,
 		relations: relations{catalog: server.Pool, types: types, keys: map[uint32][]string{}},
 	}
 }
@@ -136,7 +137,7 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 	if _, err := s.server.Ensure(ctx, facts, want); err != nil {
 		return err
 	}
-	conn, err := connectReplication(ctx, s.url, s.notice)
+	conn, err := connectReplication(ctx, s.url, s.linger, s.notice)
 	if err != nil {
 		return err
 	}
@@ -149,8 +150,17 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 	if err != nil {
 		return fmt.Errorf("identify system: %w", err)
 	}
+	silence, err := boundSilence(ctx, conn)
+	if err != nil {
+		return err
+	}
+	taken, err := takeOver(ctx, conn, s.notice)
+	if err != nil {
+		return err
+	}
+	defer taken.close()
 	st := &stream{
-		conn: conn, tracker: s.tracker, handoff: handoff, stats: &s.stats, unpublished: &s.unpublished, stopping: s.server.stopping,
+		conn: taken, statusEvery: silence / 3, tracker: s.tracker, handoff: handoff, stats: &s.stats, unpublished: &s.unpublished, stopping: s.server.stopping,
 		collector: &collector{
 			ctx: ctx, relations: &s.relations, tracker: s.tracker, assembler: cdc.Assembler{Spill: s.Spill}, events: s.Events,
 		},
@@ -219,7 +229,7 @@ func (s *Source) resume(ctx context.Context, st *stream, identity *pglogrepl.Ide
 		return err
 	}
 	s.server.remade.forget()
-	if err := st.put(ctx, cdc.Delivery{Start: &cdc.Start{Epoch: stored.Epoch, From: slot.Confirmed}}); err != nil {
+	if err := st.put(ctx, []cdc.Delivery{{Start: &cdc.Start{Epoch: stored.Epoch, From: slot.Confirmed}}}); err != nil {
 		return err
 	}
 	s.stats.began(stored.Epoch, stored.Reset)
@@ -232,7 +242,7 @@ func (s *Source) reset(ctx context.Context, st *stream, reset *Reset) error {
 	reset.At = time.Now()
 	s.log.Error("continuity is lost: clients start over", zap.String("reason", string(reset.Reason)), zap.String("detail", reset.Detail))
 	s.stats.reset(*reset)
-	return st.put(ctx, cdc.Delivery{Reset: reset.Reason})
+	return st.put(ctx, []cdc.Delivery{{Reset: reset.Reason}})
 }
 
 // isPublicationGap tells whether the stream ended for want of the publication. Only the stream itself can say so.
@@ -255,9 +265,7 @@ func (s *Source) publicationGap(ctx context.Context, st *stream, version int, ca
 	if err := s.reset(ctx, st, &gap); err != nil {
 		return err
 	}
-	closing, cancel := context.WithTimeout(ctx, farewell)
-	defer cancel()
-	_ = st.conn.Close(closing)
+	st.conn.close()
 	if err := s.server.dropSlot(ctx); err != nil {
 		return fmt.Errorf("drop slot behind which no publication exists: %w", err)
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
 )
@@ -19,7 +18,7 @@ import (
 // stream is one replication connection from START_REPLICATION to its end. One goroutine owns it: it receives, hands
 // transactions on, and sends status, also while the handoff is full.
 type stream struct {
-	conn      *pgconn.PgConn
+	conn      *replication
 	decoder   Decoder
 	collector *collector
 	tracker   *cdc.Tracker
@@ -29,6 +28,9 @@ type stream struct {
 	unpublished *atomic.Bool
 	// stopping asks the server whether it shuts down.
 	stopping func(context.Context) bool
+
+	gathered      []cdc.Delivery // transactions that are not handed on yet: more have arrived already
+	gatheredBytes int
 
 	statusEvery time.Duration // the longest silence that we allow ourselves
 	lastStatus  time.Time
@@ -47,6 +49,8 @@ const (
 	replyGap = 100 * time.Millisecond
 	// walSenderTimeout is the longest silence that the server may allow us. A status goes out every third of it.
 	walSenderTimeout = 10 * time.Second
+	// handAtOnce is how many bytes of transactions are handed on at once, though more have arrived.
+	handAtOnce = 64 << 10
 	// patience is how often a server asks anew, each time right after our answer, until we believe that it shuts down.
 	patience = 3
 	// wedged is how often a server that is not listened to, for the handoff is full, is asked whether it shuts down.
@@ -54,9 +58,6 @@ const (
 	// farewell bounds what is done after the context's end: delivering what was handed on, the last status.
 	farewell = 2 * time.Second
 )
-
-// errStreamEnded: the server ended the stream, as it does when it shuts down.
-var errStreamEnded = errors.New("the server ended the stream")
 
 // errServerStops: the server shuts down, and waits for an acknowledgement of all that it has sent. The slot is held back, so
 // there will be none; it ends its side when we end ours.
@@ -74,20 +75,14 @@ var errUnpublished = errors.New("the publication does not exist")
 
 // start begins to stream the slot from its confirmed position on.
 func (s *stream) start(ctx context.Context, slot, publication string) error {
-	timeout, err := boundSilence(ctx, s.conn)
-	if err != nil {
-		return err
-	}
-	s.statusEvery = timeout / 3
 	s.collector.meanwhile = s.meanwhile
 	// Version 2 of the protocol is all that streaming needs, also of later servers. With it the rows of a huge transaction come
 	// while they are written. Without it they come after the commit, and everything behind them waits that long.
 	//
 	// From 0/0 the server begins at the slot's confirmed position. What it sends again from there is recognised by its
 	// commit position.
-	err = pglogrepl.StartReplication(ctx, s.conn, quote(slot), 0, pglogrepl.StartReplicationOptions{
-		PluginArgs: []string{"proto_version '2'", "streaming 'on'", "publication_names " + literal(quote(publication)), "messages 'true'"},
-	})
+	err := s.conn.start(ctx, fmt.Sprintf("START_REPLICATION SLOT %s LOGICAL 0/0 (proto_version '2', streaming 'on', publication_names %s, messages 'true')",
+		quote(slot), literal(quote(publication))))
 	if err != nil {
 		err = fmt.Errorf("start replication of slot %s: %w", slot, err)
 	}
@@ -122,11 +117,14 @@ func (s *stream) run(ctx context.Context) error {
 	}()
 	// Receiving with a context costs a watcher and a timer for every message. A read deadline costs nothing until it
 	// passes; it also wakes the read when ctx ends.
-	netConn := s.conn.Conn()
+	netConn := s.conn.conn
 	stop := context.AfterFunc(ctx, func() { _ = netConn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if err := s.sendStatus(true); err != nil {
 		return err
+	}
+	if s.unpublished.Swap(false) { // said before the stream began
+		return errUnpublished
 	}
 	for {
 		if err := netConn.SetReadDeadline(time.Now().Add(max(s.untilLook(), time.Millisecond))); err != nil {
@@ -135,7 +133,12 @@ func (s *stream) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return s.leave()
 		}
-		if err := s.receive(ctx); err != nil {
+		err := s.receive(ctx)
+		// What came before an error is handed on: it may be the last that is ever heard of it.
+		if failed := s.handOn(ctx); err == nil {
+			err = failed
+		}
+		if err != nil {
 			if ctx.Err() != nil {
 				return s.leave()
 			}
@@ -150,25 +153,25 @@ func (s *stream) run(ctx context.Context) error {
 // receive handles messages until the read deadline passes or, since the server waits for an answer, is to be an earlier one.
 func (s *stream) receive(ctx context.Context) error {
 	for {
-		message, err := s.conn.ReceiveMessage(context.Background())
+		if !s.conn.ready() { // nothing waits here while the next message is waited for
+			if err := s.handOn(ctx); err != nil {
+				return err
+			}
+		}
+		data, err := s.conn.receive()
 		if err != nil {
 			if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
 				return nil
 			}
-			return fmt.Errorf("receive: %w", fromWalsender(err))
+			return err
 		}
-		if s.unpublished.Swap(false) {
-			return errUnpublished
+		if data == nil {
+			if s.unpublished.Swap(false) {
+				return errUnpublished
+			}
+			continue
 		}
-		switch m := message.(type) {
-		case *pgproto3.CopyData:
-			err = s.copyData(ctx, m.Data)
-		case *pgproto3.ErrorResponse:
-			err = fmt.Errorf("receive: %w", &walsenderError{pgconn.ErrorResponseToPgError(m)})
-		case *pgproto3.CopyDone, *pgproto3.CommandComplete:
-			err = errStreamEnded
-		}
-		if err != nil || s.replyDue {
+		if err := s.copyData(ctx, data); err != nil || s.replyDue {
 			return err
 		}
 	}
@@ -183,9 +186,6 @@ func fromWalsender(err error) error {
 }
 
 func (s *stream) copyData(ctx context.Context, data []byte) error {
-	if len(data) == 0 {
-		return fmt.Errorf("receive: empty message: %w", ErrMessage)
-	}
 	switch data[0] {
 	case pglogrepl.XLogDataByteID:
 		const header = 1 + 8 + 8 + 8 // start, end of the log on the server, its clock
@@ -209,7 +209,7 @@ func (s *stream) copyData(ctx context.Context, data []byte) error {
 			return fmt.Errorf("receive: misshapen keepalive: %w", ErrMessage)
 		}
 		r := reader{rest: data[1:]}
-		return s.keepalive(r.lsn(), data[size-1] != 0)
+		return s.keepalive(ctx, r.lsn(), data[size-1] != 0)
 	default:
 		return fmt.Errorf("receive: unknown replication message %q: %w", data[0], ErrMessage)
 	}
@@ -223,8 +223,11 @@ func (s *stream) noteProgress() {
 	s.stats.spilled.Store(disk)
 }
 
-func (s *stream) keepalive(end cdc.LSN, reply bool) error {
+func (s *stream) keepalive(ctx context.Context, end cdc.LSN, reply bool) error {
 	s.stats.serverEnd.Store(uint64(end))
+	if err := s.handOn(ctx); err != nil {
+		return err
+	}
 	if s.collector.idle() {
 		s.tracker.Idle(end)
 		s.handoff.Pass(end)
@@ -239,63 +242,11 @@ func (s *stream) keepalive(end cdc.LSN, reply bool) error {
 	return s.statusIfDue()
 }
 
-// impatient tells whether the server shuts down. It then waits until all that it has sent is acknowledged, and asks again
-// as soon as we have answered. Otherwise it asks only after a long silence.
-func (s *stream) impatient(end cdc.LSN) bool {
-	if end != s.askedAt || time.Since(s.lastStatus) > s.statusEvery/2 {
-		s.asked, s.askedAt = 0, end
-	}
-	s.asked++
-	return s.asked > patience
-}
-
-// hand passes a transaction on. While there is no room it goes on sending status: a consumer that is slow must not look
-// like one that is dead.
-func (s *stream) hand(ctx context.Context, tx *cdc.Transaction) error {
-	if tx.Len() == 0 { // servers before 15 send also what touched no published table, all do that in blocks
-		s.tracker.Idle(tx.End)
-		s.handoff.Pass(tx.End)
-		return nil
-	}
-	s.stats.lastCommit.Store(tx.Time.UnixNano())
-	if err := s.put(ctx, cdc.Delivery{Transaction: tx}); err != nil {
-		return err // not received, therefore: the next connection brings it again
-	}
-	s.tracker.Received(tx)
-	s.stats.transactions.Add(1)
-	s.stats.changes.Add(uint64(tx.Len()))
-	return nil
-}
-
-// put waits for room. Meanwhile nobody listens to the server, which may shut down: it is asked on another connection.
-func (s *stream) put(ctx context.Context, d cdc.Delivery) error {
-	if s.handoff.Put(d) {
-		return nil
-	}
-	timer, ask := time.NewTimer(s.untilLook()), time.NewTicker(wedged)
-	defer timer.Stop()
-	defer ask.Stop()
-	for !s.handoff.Put(d) {
-		select {
-		case <-s.handoff.Room():
-		case <-ask.C:
-			if s.stopping(ctx) {
-				return errServerStops
-			}
-		case <-timer.C:
-			if err := s.statusIfDue(); err != nil {
-				return err
-			}
-			timer.Reset(s.untilLook())
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
 // meanwhile runs f in another goroutine, and goes on sending status until f returns. Nothing is received meanwhile.
 func (s *stream) meanwhile(ctx context.Context, f func(context.Context) error) error {
+	if err := s.handOn(ctx); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, 1)
@@ -314,47 +265,6 @@ func (s *stream) meanwhile(ctx context.Context, f func(context.Context) error) e
 			timer.Reset(s.untilLook())
 		}
 	}
-}
-
-// untilLook is the time until statusIfDue has to be asked again.
-func (s *stream) untilLook() time.Duration {
-	if s.replyDue {
-		return max(0, time.Until(s.lastStatus.Add(replyGap)))
-	}
-	return max(0, min(statusTick, time.Until(s.lastStatus.Add(s.statusEvery))))
-}
-
-// statusIfDue sends a status when the server waits for one, when we were silent for long enough, and soon after the
-// acknowledgement has moved.
-func (s *stream) statusIfDue() error {
-	silent, news := time.Since(s.lastStatus), s.tracker.Ack() > s.lastAck || s.tracker.Reached() > s.lastReached
-	switch {
-	case s.replyDue && (news || silent >= replyGap):
-	case silent >= s.statusEvery:
-	case silent >= statusTick && (news || !s.stats.ready()):
-	default:
-		return nil
-	}
-	return s.sendStatus(!s.stats.ready())
-}
-
-// sendStatus acknowledges. With ask the server answers with a keepalive at once, which tells how far it has come.
-func (s *stream) sendStatus(ask bool) error {
-	reached, ack := s.tracker.Reached(), s.tracker.Ack()
-	if err := s.conn.Conn().SetWriteDeadline(time.Now().Add(s.statusEvery)); err != nil {
-		return fmt.Errorf("send status: %w", err)
-	}
-	// All three positions are set: the library copies write into those that are zero. PostgreSQL frees log by flush.
-	err := pglogrepl.SendStandbyStatusUpdate(context.Background(), s.conn, pglogrepl.StandbyStatusUpdate{
-		WALWritePosition: pglogrepl.LSN(reached), WALFlushPosition: pglogrepl.LSN(ack), WALApplyPosition: pglogrepl.LSN(reached),
-		ClientTime: time.Now(), ReplyRequested: ask,
-	})
-	if err != nil {
-		return fmt.Errorf("send status: %w", err)
-	}
-	s.lastStatus, s.lastAck, s.lastReached, s.replyDue = time.Now(), ack, reached, false
-	s.stats.acked.Store(uint64(ack))
-	return nil
 }
 
 // leave acknowledges what was delivered until now and closes the connection.

@@ -20,7 +20,7 @@ func (d delivery) rate() float64 { return float64(d.deliveries) / d.elapsed.Seco
 
 // deliveredBy sends and waits until the clients have what comes of it.
 func deliveredBy(ctx context.Context, server int, swarm *load.Swarm, of []load.Kind, deliveries int, send func(context.Context) error) (delivery, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*runLimit)
+	ctx, cancel := context.WithTimeout(ctx, 20*runLimit)
 	defer cancel()
 	watch := swarm.Watch(deliveries, of...)
 	meter, err := startMeter(server)
@@ -40,4 +40,16 @@ func deliveredBy(ctx context.Context, server int, swarm *load.Swarm, of []load.K
 	}
 	used.elapsed = watch.Last.Sub(watch.First)
 	return delivery{used, deliveries, watch.Last.Sub(sent)}, nil
+}
+
+// evenly holds what each connection has had against what it had to have, where all are to have the same.
+func evenly(swarm *load.Swarm, of load.Kind) error {
+	each := swarm.PerConnection(of)
+	want := int(swarm.Count(of)) / len(each)
+	for conn, n := range each {
+		if n != want {
+			return fmt.Errorf("connection %d was sent %d messages of %d", conn, n, want)
+		}
+	}
+	return nil
 }

@@ -34,7 +34,7 @@ func measureManyScopes(ctx context.Context, b *bench) ([]result, error) {
 }
 
 // runLimit bounds a run: a server that is far from its goal is not waited for, but sent less.
-const runLimit = 20 * time.Second
+const runLimit = 10 * time.Second
 
 // deliver measures the gateway and then the peers, each with the same clients.
 func (b *bench) deliver(ctx context.Context, c *crowd) ([]result, error) {
@@ -113,7 +113,7 @@ func (b *bench) deliverChanges(ctx context.Context, c *crowd) ([]delivery, error
 		c.working += r.cpu
 	}
 	c.size = float64(swarm.Bytes()) / float64(swarm.Count(load.Change, load.Subscribed))
-	return runs, c.evenly(swarm)
+	return runs, evenly(swarm, load.Change)
 }
 
 func (c *crowd) subscribe(ctx context.Context, g *gateway, swarm *load.Swarm, order *orderCheck) error {
@@ -170,15 +170,4 @@ func (b *bench) repeat(what string, messages int, run func(messages int) (delive
 		runs = append(runs, d)
 	}
 	return runs, nil
-}
-
-// evenly holds what each connection has had against what it had to have.
-func (c *crowd) evenly(swarm *load.Swarm) error {
-	want := int(swarm.Count(load.Change)) / c.connections
-	for conn, n := range swarm.PerConnection(load.Change) {
-		if n != want {
-			return fmt.Errorf("connection %d was sent %d messages of %d", conn, n, want)
-		}
-	}
-	return nil
 }

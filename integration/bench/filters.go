@@ -67,6 +67,9 @@ func measureFilters(ctx context.Context, b *bench) ([]result, error) {
 			b.note("filterRow: none %.2f, alike %.2f, each %.2f us/delivery", costs["message"][run-1], costs["message_alike"][run-1], costs["message_each"][run-1])
 		}
 	}
+	if err := evenly(swarm, load.Change); err != nil {
+		return nil, err
+	}
 	none, alike, each := median(costs["message"]), median(costs["message_alike"]), median(costs["message_each"])
 	more := max(each-none, 0.001) // less than nothing is noise
 	return []result{

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -12,7 +13,7 @@ import (
 const (
 	subscribers    = 1000
 	manyEach       = 1000
-	subscribedRows = 20_000 // of a run
+	subscribedRows = 40_000 // of a run
 )
 
 // writeToSubscribers is a procedure that writes rows round robin for the subscribers, each of whom has as many conversations of
@@ -68,6 +69,9 @@ func measureSubscriptions(ctx context.Context, b *bench) ([]result, error) {
 		if run > 0 {
 			b.note("subscriptions: %.2f us an event among 1,000, %.2f us among %s", few.costs[run-1], many.costs[run-1], thousands(float64(subscribers*many.each)))
 		}
+	}
+	if err := errors.Join(evenly(few.swarm, load.Change), evenly(many.swarm, load.Change)); err != nil {
+		return nil, err
 	}
 	total := thousands(float64(subscribers * many.each))
 	ratio := median(many.costs) / median(few.costs)

@@ -31,6 +31,9 @@ type conn struct {
 	fd     int
 	walker walker
 	look   func(conn int, kind Kind, payload []byte)
+
+	writing sync.Mutex             // what is written is whole frames
+	pong    atomic.Pointer[[]byte] // is owed to the server
 }
 
 // readSize is what one read takes at most: much comes at once where the server writes much at once.
@@ -143,13 +146,26 @@ func (c *conn) message(kind Kind, payload []byte) { c.look(c.number, kind, paylo
 func (c *conn) control(op byte, payload []byte) {
 	switch op {
 	case opPing:
-		_, _ = unix.Write(c.fd, masked(opPong, payload)) // where there is no room, the next ping is answered
+		pong := masked(opPong, payload)
+		c.pong.Store(&pong)
+		c.payPong()
 	case opClose:
 		code := uint16(0)
 		if len(payload) >= 2 {
 			code = binary.BigEndian.Uint16(payload)
 		}
 		c.swarm.fail(fmt.Errorf("connection %d was closed with %d %s", c.number, code, payload[min(2, len(payload)):]))
+	}
+}
+
+// payPong answers a ping, unless somebody else writes, who then does so. The goroutine that reads waits for nobody: where there is
+// no room, the next ping is answered.
+func (c *conn) payPong() {
+	for c.pong.Load() != nil && c.writing.TryLock() {
+		if pong := c.pong.Swap(nil); pong != nil {
+			_, _ = unix.Write(c.fd, *pong)
+		}
+		c.writing.Unlock()
 	}
 }
 

@@ -34,6 +34,12 @@ func targets() []target {
 		{[]string{"5"}, "1,000 scopes of 10 subscribers", measureManyScopes},
 		{[]string{"6"}, "single events", measureSingleEvents},
 		{[]string{"7"}, "idle connections", measureIdle},
+		{[]string{"8"}, "a million subscriptions", measureSubscriptions},
+		{[]string{"9"}, "filterRow", measureFilters},
+		{[]string{"10"}, "coming back with snapshots", measureSnapshots},
+		{[]string{"11"}, "coming back by cursor", measureResume},
+		{[]string{"12"}, "compression", measureCompression},
+		{[]string{"13"}, "allocations", measureAllocations},
 	}
 }
 

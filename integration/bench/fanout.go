@@ -25,16 +25,6 @@ type crowd struct {
 	working    time.Duration // and of all of it
 }
 
-// delivery is one run of a crowd.
-type delivery struct {
-	spent
-	deliveries int
-	// behind is the time from the end of the statement that wrote the rows to the last delivery.
-	behind time.Duration
-}
-
-func (d delivery) rate() float64 { return float64(d.deliveries) / d.elapsed.Seconds() }
-
 func measureOneScope(ctx context.Context, b *bench) ([]result, error) {
 	return b.deliver(ctx, &crowd{number: "4", what: "1 scope, 1,000 subscribers", connections: 1000, scopes: 1, messages: b.scaled(100_000), rate: 3e6, micros: 0.4})
 }
@@ -44,7 +34,7 @@ func measureManyScopes(ctx context.Context, b *bench) ([]result, error) {
 }
 
 // runLimit bounds a run: a server that is far from its goal is not waited for, but sent less.
-const runLimit = 20 * time.Second
+const runLimit = 10 * time.Second
 
 // deliver measures the gateway and then the peers, each with the same clients.
 func (b *bench) deliver(ctx context.Context, c *crowd) ([]result, error) {
@@ -123,7 +113,7 @@ func (b *bench) deliverChanges(ctx context.Context, c *crowd) ([]delivery, error
 		c.working += r.cpu
 	}
 	c.size = float64(swarm.Bytes()) / float64(swarm.Count(load.Change, load.Subscribed))
-	return runs, c.evenly(swarm)
+	return runs, evenly(swarm, load.Change)
 }
 
 func (c *crowd) subscribe(ctx context.Context, g *gateway, swarm *load.Swarm, order *orderCheck) error {
@@ -145,29 +135,11 @@ func (c *crowd) subscribe(ctx context.Context, g *gateway, swarm *load.Swarm, or
 const filler = 75
 
 func (c *crowd) insert(ctx context.Context, db *database, g *gateway, swarm *load.Swarm, messages int) (delivery, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*runLimit)
-	defer cancel()
-	deliveries := messages / c.scopes * c.connections
-	watch := swarm.Watch(deliveries, load.Change)
-	meter, err := startMeter(g.pid())
-	if err != nil {
-		return delivery{}, err
-	}
-	_, err = db.Exec(ctx, `insert into message (conversation_id, author_id, body) select n % $1, n % 300, $2 from generate_series(0, $3::int - 1) n`,
-		c.scopes, strings.Repeat("x", filler), messages)
-	if err != nil {
-		return delivery{}, fmt.Errorf("insert messages: %w", err)
-	}
-	written := time.Now()
-	if err := watch.Wait(ctx, swarm); err != nil {
-		return delivery{}, err
-	}
-	used, err := meter.stop()
-	if err != nil {
-		return delivery{}, err
-	}
-	used.elapsed = watch.Last.Sub(watch.First)
-	return delivery{used, deliveries, watch.Last.Sub(written)}, nil
+	return deliveredBy(ctx, g.pid(), swarm, []load.Kind{load.Change}, messages/c.scopes*c.connections, func(ctx context.Context) error {
+		_, err := db.Exec(ctx, `insert into message (conversation_id, author_id, body) select n % $1, n % 300, $2 from generate_series(0, $3::int - 1) n`,
+			c.scopes, strings.Repeat("x", filler), messages)
+		return err
+	})
 }
 
 // affordable warms the server up and finds how many messages fit into a run.
@@ -198,15 +170,4 @@ func (b *bench) repeat(what string, messages int, run func(messages int) (delive
 		runs = append(runs, d)
 	}
 	return runs, nil
-}
-
-// evenly holds what each connection has had against what it had to have.
-func (c *crowd) evenly(swarm *load.Swarm) error {
-	want := int(swarm.Count(load.Change)) / c.connections
-	for conn, n := range swarm.PerConnection(load.Change) {
-		if n != want {
-			return fmt.Errorf("connection %d was sent %d messages of %d", conn, n, want)
-		}
-	}
-	return nil
 }

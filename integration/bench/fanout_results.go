@@ -106,25 +106,7 @@ func (b *bench) deliverPublications(ctx context.Context, c *crowd, name string) 
 }
 
 func (c *crowd) publish(ctx context.Context, p *peerProcess, swarm *load.Swarm, messages int) (delivery, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*runLimit)
-	defer cancel()
-	deliveries := messages / c.scopes * c.connections
-	watch := swarm.Watch(deliveries, p.delivered())
-	meter, err := startMeter(p.pid())
-	if err != nil {
-		return delivery{}, err
-	}
-	if err := p.publish(ctx, peer.Publication{Messages: messages, Topics: c.scopes, Size: int(c.size)}); err != nil {
-		return delivery{}, err
-	}
-	written := time.Now()
-	if err := watch.Wait(ctx, swarm); err != nil {
-		return delivery{}, err
-	}
-	used, err := meter.stop()
-	if err != nil {
-		return delivery{}, err
-	}
-	used.elapsed = watch.Last.Sub(watch.First)
-	return delivery{used, deliveries, watch.Last.Sub(written)}, nil
+	return deliveredBy(ctx, p.pid(), swarm, []load.Kind{p.delivered()}, messages/c.scopes*c.connections, func(ctx context.Context) error {
+		return p.publish(ctx, peer.Publication{Messages: messages, Topics: c.scopes, Size: int(c.size)})
+	})
 }

@@ -64,7 +64,7 @@ func run(ctx context.Context) error {
 	fmt.Println(m)
 	results := b.measure(ctx, chosen)
 	fmt.Print("\n", table(results))
-	if *out != "" {
+	if *out != "" && ctx.Err() == nil { // half a table would take the place of a whole one
 		if err := m.record(*out, results, b.settings(*only)); err != nil {
 			return err
 		}

@@ -94,25 +94,12 @@ func singleResults(servers []*pacedServer, missing map[string]error) []result {
 }
 
 func (s *pacedServer) run(ctx context.Context, events int) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
 	time.Sleep(500 * time.Millisecond) // for what the one before has left to do
-	watch := s.swarm.Watch(events*singleReaders, s.kind)
-	meter, err := startMeter(s.pid)
+	d, err := deliveredBy(ctx, s.pid, s.swarm, []load.Kind{s.kind}, events*singleReaders, func(ctx context.Context) error { return s.send(ctx, events) })
 	if err != nil {
 		return err
 	}
-	if err := s.send(ctx, events); err != nil {
-		return err
-	}
-	if err := watch.Wait(ctx, s.swarm); err != nil {
-		return err
-	}
-	used, err := meter.stop()
-	if err != nil {
-		return err
-	}
-	s.costs = append(s.costs, perUnit(used.cpu, events*singleReaders))
+	s.costs = append(s.costs, perUnit(d.cpu, d.deliveries))
 	return nil
 }
 

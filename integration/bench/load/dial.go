@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -134,11 +135,25 @@ func (c *conn) upgrade(d *Dialing) (rest []byte, err error) {
 
 // Send writes text messages to a connection. Where that has no room it waits: the other side has to read.
 func (s *Swarm) Send(number int, messages ...string) error {
-	var all []byte
-	for _, m := range messages {
-		all = append(all, masked(opText, []byte(m))...)
+	const atATime = 50 // between them pings are answered
+	for some := range slices.Chunk(messages, atATime) {
+		var frames []byte
+		for _, m := range some {
+			frames = append(frames, masked(opText, []byte(m))...)
+		}
+		if err := s.conns[number].write(frames); err != nil {
+			return err
+		}
 	}
-	return writeAll(s.conns[number].fd, all)
+	return nil
+}
+
+func (c *conn) write(frames []byte) error {
+	c.writing.Lock()
+	err := writeAll(c.fd, frames)
+	c.writing.Unlock()
+	c.payPong()
+	return err
 }
 
 func writeAll(fd int, data []byte) error {

@@ -1,14 +1,11 @@
 package load
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,6 +31,9 @@ type conn struct {
 	fd     int
 	walker walker
 	look   func(conn int, kind Kind, payload []byte)
+
+	writing sync.Mutex             // what is written is whole frames
+	pong    atomic.Pointer[[]byte] // is owed to the server
 }
 
 // readSize is what one read takes at most: much comes at once where the server writes much at once.
@@ -146,7 +146,9 @@ func (c *conn) message(kind Kind, payload []byte) { c.look(c.number, kind, paylo
 func (c *conn) control(op byte, payload []byte) {
 	switch op {
 	case opPing:
-		_, _ = unix.Write(c.fd, masked(opPong, payload)) // where there is no room, the next ping is answered
+		pong := masked(opPong, payload)
+		c.pong.Store(&pong)
+		c.payPong()
 	case opClose:
 		code := uint16(0)
 		if len(payload) >= 2 {
@@ -156,61 +158,21 @@ func (c *conn) control(op byte, payload []byte) {
 	}
 }
 
+// payPong answers a ping, unless somebody else writes, who then does so. The goroutine that reads waits for nobody: where there is
+// no room, the next ping is answered.
+func (c *conn) payPong() {
+	for c.pong.Load() != nil && c.writing.TryLock() {
+		if pong := c.pong.Swap(nil); pong != nil {
+			_, _ = unix.Write(c.fd, *pong)
+		}
+		c.writing.Unlock()
+	}
+}
+
 func (s *Swarm) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err == nil && !s.closing.Load() {
 		s.err = err
-	}
-}
-
-// Watch waits for a number of messages. First and Last are to be read after Wait.
-type Watch struct {
-	of          []Kind
-	from, until uint64
-	done        chan struct{}
-	// First is when the first of the messages was read, Last when the last one was.
-	First, Last time.Time
-}
-
-// Watch begins to count: from now on n messages of the kinds are expected. There is one watch at a time.
-func (s *Swarm) Watch(n int, of ...Kind) *Watch {
-	w := &Watch{of: slices.Clone(of), from: s.Count(of...), done: make(chan struct{})}
-	w.until = w.from + uint64(n)
-	s.watch.Store(w)
-	return w
-}
-
-// look is called behind each read, while nothing else counts.
-func (w *Watch) look(s *Swarm) {
-	n := s.Count(w.of...)
-	if n == w.from {
-		return
-	}
-	if w.First.IsZero() {
-		w.First = time.Now()
-	}
-	if n >= w.until {
-		w.Last = time.Now()
-		s.watch.Store(nil)
-		close(w.done)
-	}
-}
-
-// Wait returns when all messages have come, and with an error when a connection ends before.
-func (w *Watch) Wait(ctx context.Context, s *Swarm) error {
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
-	for {
-		select {
-		case <-w.done:
-			return nil
-		case <-ctx.Done():
-			return fmt.Errorf("wait for messages, %d of %d have come: %w", s.Count(w.of...)-w.from, w.until-w.from, ctx.Err())
-		case <-look.C:
-			if err := s.Err(); err != nil {
-				return fmt.Errorf("wait for messages, %d of %d have come: %w", s.Count(w.of...)-w.from, w.until-w.from, err)
-			}
-		}
 	}
 }

@@ -104,5 +104,8 @@ func table(results []result) string {
 // firstLine is what of an error fits into the table.
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
+	if most := 120; len(line) > most {
+		line = line[:most] + "..."
+	}
 	return strings.ReplaceAll(line, "|", "/")
 }

@@ -43,7 +43,8 @@ func (w *Watch) look(s *Swarm) {
 
 var errStalled = errors.New("nothing comes any more")
 
-// stall is for how long a server may be silent before what is missing is given up.
+// stall is for how long a server may be silent between two messages before what is missing is given up. The first may take as long as
+// the context lets it.
 const stall = 30 * time.Second
 
 // Wait returns when all messages have come, and with an error when a connection ends before, or nothing comes any more.
@@ -63,7 +64,7 @@ func (w *Watch) Wait(ctx context.Context, s *Swarm) error {
 		}
 		if n := s.Count(w.of...); n != seen {
 			seen, since = n, time.Now()
-		} else if err == nil && time.Since(since) > stall {
+		} else if err == nil && n > w.from && time.Since(since) > stall {
 			err = errStalled
 		}
 		if err != nil {

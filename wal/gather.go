@@ -26,14 +26,15 @@ type gatheringConn struct {
 
 const (
 	gatherBuffer = 256 << 10
-	// gatherFor is how long bytes gather. A shorter sleep takes as long where the processor is idle: the Go runtime waits for
-	// the network in milliseconds.
-	gatherFor = time.Millisecond
-	// It begins when bytes come so fast that gatherMost would gather in that time, and ends when less than gatherLeast has,
-	// which is less: to begin anew costs gatherAfter reads, and a walsender that shares its processor pauses now and then.
-	// Where both were the same, a row cost twice as much.
-	gatherMost  = 2 << 10
-	gatherLeast = 512
+	// gatherFor is how long bytes gather. Per row of a drained slot, one a transaction, the gateway took 5.0 us of processor time
+	// at 1 ms, 2.9 at 2 ms and 2.6 at 4 ms, the mean of three runs on a busy machine of two processors. Less than 1 ms saves no time where the processor is idle: the Go runtime then sleeps in milliseconds.
+	gatherFor = 2 * time.Millisecond
+	// It begins when so many bytes come in a millisecond. That is a fourth of what a walsender sends while each message wakes
+	// its reader, on a busy machine: asked for as much, it may never begin.
+	gatherRate = 512
+	// It ends when less than gatherLeast has gathered, about a commit of one row. To begin anew costs gatherAfter reads, and a
+	// walsender that shares its processor pauses now and then.
+	gatherLeast = 256
 	// gatherAfter is how many reads are looked at to tell how fast bytes come. A lone commit is three messages.
 	gatherAfter = 32
 )
@@ -104,5 +105,5 @@ func (c *gatheringConn) watch(n int, full bool) {
 		return
 	}
 	c.reads = 0
-	c.gathering = int64(c.bytes)*int64(c.linger) >= gatherMost*int64(now.Sub(c.began))
+	c.gathering = int64(c.bytes)*int64(time.Millisecond) >= gatherRate*int64(now.Sub(c.began))
 }

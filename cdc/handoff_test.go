@@ -195,3 +195,61 @@ func TestClosedHandoffStillGivesWhatItHas(t *testing.T) {
 		t.Error("took from a handoff that is closed and empty")
 	}
 }
+
+// What is delivered directly never overtakes what was put, and is never delivered while the taker is at work.
+func TestDirectKeepsOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := NewHandoff(100 * small)
+		var got []LSN
+		busy := false
+		h.direct = func(d Delivery) bool {
+			if busy {
+				t.Fatal("the taker is at work")
+			}
+			if !rapid.Bool().Draw(t, "takes") {
+				return false
+			}
+			got = append(got, d.Transaction.Commit)
+			return true
+		}
+		var reuse []Delivery
+		var next LSN
+		take := func(t *rapid.T) {
+			if h.Bytes() == 0 {
+				t.Skip("it would wait")
+			}
+			reuse, _ = h.Take(reuse)
+			got = append(got, commits(reuse)...)
+			busy = true
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"take": take,
+			"rest": func(t *rapid.T) {
+				if !busy || h.Bytes() > 0 {
+					t.Skip("it would not")
+				}
+				busy = false
+				h.mu.Lock() // as Take does before it waits
+				h.busy = false
+				h.mu.Unlock()
+			},
+			"hand on": func(t *rapid.T) {
+				next++
+				d := sized(next, small)
+				if !h.Direct(d) && !h.Put(d) {
+					t.Fatal("no room")
+				}
+				if h.Bytes() >= 90*small {
+					take(t)
+				}
+			},
+			"": func(t *rapid.T) {
+				for i, commit := range got {
+					if commit != LSN(i+1) {
+						t.Fatalf("delivered %v", got)
+					}
+				}
+			},
+		})
+	})
+}

@@ -31,6 +31,7 @@ const lastCheckpoint = 2 * time.Second
 // returns the source's error.
 func (p *Pipeline) Run(ctx context.Context) error {
 	handoff := NewHandoff(p.HandoffBytes)
+	handoff.direct = p.direct
 	p.Tracker.Hold(p.Sink.Needed)
 	saverCtx, stopSaver := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSaver()
@@ -51,6 +52,17 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		})
 	}
 	return g.Wait()
+}
+
+// direct delivers from the source's goroutine what the sink can take at once.
+func (p *Pipeline) direct(d Delivery) bool {
+	if !p.Sink.Try(d) {
+		return false
+	}
+	if d.Transaction != nil {
+		p.Tracker.Delivered(d.Transaction)
+	}
+	return true
 }
 
 func (p *Pipeline) deliver(handoff *Handoff) {

@@ -38,6 +38,21 @@ func (j *journal) Deliver(tx *Transaction) {
 	j.note("deliver %d", tx.Commit)
 }
 
+// Try takes what takes no time.
+func (j *journal) Try(d Delivery) bool {
+	switch {
+	case j.perDelivery > 0:
+		return false
+	case d.Transaction != nil:
+		j.Deliver(d.Transaction)
+	case d.Passed != 0:
+		j.Passed(d.Passed)
+	default:
+		return false
+	}
+	return true
+}
+
 func (j *journal) Start(s Start)            { j.note("start %s %s", s.Epoch, s.From) }
 func (j *journal) Passed(position LSN)      { j.note("passed %s", position) }
 func (j *journal) Needed() LSN              { return NeedsNothing }

@@ -45,13 +45,16 @@ type Source interface {
 	Run(ctx context.Context, handoff *Handoff) error
 }
 
-// Sink takes deliveries, always from one goroutine. It must not wait for clients: a sink that blocks holds back every
-// client, and in the end the slot.
+// Sink takes deliveries, one at a time. It must not wait for clients: a sink that blocks holds back every client, and in the
+// end the slot.
 type Sink interface {
 	Start(start Start)
 	Deliver(tx *Transaction)
 	// Passed tells that everything that committed before the position was delivered.
 	Passed(position LSN)
+	// Try takes a transaction or a position as the others do, where it has to wait for nothing and little is to do. Otherwise it
+	// takes nothing and returns false.
+	Try(d Delivery) bool
 	Reset(reason ResetReason)
 	// Needed is the position from which on the log has to be kept for a sink that is started anew. It may be called from
 	// any goroutine, also while another method is at work, and never waits for one.

@@ -33,6 +33,8 @@ type Hub struct {
 	nudge     func(context.Context) error
 	needed    atomic.Uint64 // what Needed returns
 
+	sender Sender
+
 	resuming sync.Mutex // one client resumes at a time; taken before mu
 	mu       sync.Mutex
 	registry *registry
@@ -96,6 +98,22 @@ type Options struct {
 	Log     *zap.Logger
 }
 
+// Sender is told when a transaction is about to bring frames, Hold, and when it has, Release. In between clients are said to be
+// ready; to wait for Release is worth it where few are. Both may be called from any goroutine, but not within the hub.
+type Sender interface {
+	Hold()
+	Release()
+}
+
+// nobody is the Sender of a hub that has none.
+type nobody struct{}
+
+func (nobody) Hold()    {}
+func (nobody) Release() {}
+
+// Tell sets who sends. It is called before the hub gets anything.
+func (h *Hub) Tell(s Sender) { h.sender = s }
+
 const defaultHeartbeat = 15 * time.Second
 
 // maxUnseen bounds the transactions that are kept until they are visible, in bytes.
@@ -116,6 +134,7 @@ func NewHub(o Options) (*Hub, error) {
 		clients: map[*Client]struct{}{}, shapes: map[uint32]shape{},
 		readings: map[*topic]*reading{}, running: map[*reading]struct{}{}, unseen: unseen{limit: maxUnseen},
 		log:     replayLog{ResumeOptions: o.Resume, seed: maphash.MakeSeed()},
+		sender:  nobody{},
 		visible: o.Visible, holdWake: make(chan struct{}, 1), held: map[*subscription]*hold{},
 	}
 	h.noteNeeded()
@@ -178,8 +197,38 @@ type dialect struct{ extended, deflated bool }
 // Deliver implements cdc.Sink. A change costs what its subscribers cost: the index leads straight to them.
 func (h *Hub) Deliver(tx *cdc.Transaction) {
 	untrue := h.prepare(tx)
+	if tx.Len() <= fewChanges {
+		h.sender.Hold()
+		defer h.sender.Release()
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.deliver(tx, untrue)
+}
+
+// Try implements cdc.Sink.
+func (h *Hub) Try(d cdc.Delivery) bool {
+	tx := d.Transaction
+	switch {
+	case tx == nil && d.Passed == 0, tx != nil && (tx.Len() > fewChanges || len(h.registry.lookups) > 0), !h.mu.TryLock():
+		return false
+	}
+	h.sender.Hold()
+	defer h.sender.Release()
+	defer h.mu.Unlock()
+	if tx != nil {
+		h.deliver(tx, nil)
+	} else {
+		h.pass(d.Passed)
+	}
+	return true
+}
+
+// fewChanges is how many changes are so few that their delivery is a matter of a moment. After as many of a larger
+// transaction, what they have brought begins to be sent.
+const fewChanges = 500
+
+func (h *Hub) deliver(tx *cdc.Transaction, untrue []stale) {
 	defer h.flush()
 	h.delivered = tx.Commit
 	h.holdConcerned(tx)
@@ -235,6 +284,9 @@ func (h *Hub) routeAll(tx *cdc.Transaction, untrue []stale) (routed unseenTransa
 		h.dropLost()
 		changes++
 		h.splitIfLarge(changes)
+		if changes%fewChanges == 0 {
+			h.flush()
+		}
 	}
 	return routed, served, matters
 }
@@ -243,6 +295,10 @@ func (h *Hub) routeAll(tx *cdc.Transaction, untrue []stale) (routed unseenTransa
 func (h *Hub) Passed(position cdc.LSN) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.pass(position)
+}
+
+func (h *Hub) pass(position cdc.LSN) {
 	defer h.flush()
 	h.reach(position)
 }

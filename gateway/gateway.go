@@ -68,13 +68,14 @@ type Gateway struct {
 // 503 or 401.
 const maxRejecting = 256
 
-// New makes a gateway. It starts nothing.
+// New makes a gateway for a hub that serves no other. It starts nothing.
 func New(options Options) *Gateway {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
 	g := &Gateway{options: options, sessions: map[*session]struct{}{}, anonymous: auth.Anonymous(), writers: newWriters()}
 	g.heartbeat = newHeartbeat(g)
+	options.Hub.Tell(g.writers)
 	return g
 }
 

@@ -16,6 +16,7 @@ type writers struct {
 	ready   []*session // those that have something to send; they are taken from at
 	at      int
 	working int
+	held    int // transactions that are being delivered
 	spare   []*writer
 
 	running sync.WaitGroup
@@ -29,18 +30,81 @@ func newWriters() *writers { return &writers{most: runtime.GOMAXPROCS(0)} }
 func (w *writers) add(s *session) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.at > len(w.ready)/2 && len(w.ready) == cap(w.ready) { // rather than grow
+		w.ready, w.at = w.ready[:copy(w.ready, w.ready[w.at:])], 0
+	}
 	w.ready = append(w.ready, s)
-	if w.working == w.most {
+	if w.held == 0 || len(w.ready)-w.at > few {
+		w.start()
+	}
+}
+
+// few is how many sessions the one who has brought their frames serves himself: to wake somebody else would take longer.
+const few = 4
+
+// Hold implements fanout.Sender.
+func (w *writers) Hold() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held++
+}
+
+// Release implements fanout.Sender.
+func (w *writers) Release() {
+	w.mu.Lock()
+	w.held--
+	var mine []*session
+	switch n := len(w.ready) - w.at; {
+	case n > few || w.working > 0:
+		w.start()
+	case n > 0:
+		mine = append(mine, w.ready[w.at:]...)
+		w.clear()
+	}
+	w.mu.Unlock()
+	w.serve(mine)
+}
+
+// serve serves sessions once each; those that have more go on elsewhere.
+func (w *writers) serve(mine []*session) {
+	if len(mine) == 0 {
+		return
+	}
+	w.mu.Lock()
+	one := w.writer()
+	w.mu.Unlock()
+	for _, s := range mine {
+		if one.serve(s) {
+			w.add(s)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.spare = append(w.spare, one)
+}
+
+// start begins to work, where not as many do as may.
+func (w *writers) start() {
+	if w.working == w.most || w.at == len(w.ready) {
 		return
 	}
 	w.working++
-	var one *writer
-	if last := len(w.spare) - 1; last >= 0 {
-		one, w.spare = w.spare[last], w.spare[:last]
-	} else {
-		one = &writer{offer: newOffer(), buffer: make([]byte, 0, writerBuffer)}
-	}
+	one := w.writer()
 	w.running.Go(func() { w.work(one) })
+}
+
+func (w *writers) writer() (one *writer) {
+	last := len(w.spare) - 1
+	if last < 0 {
+		return &writer{offer: newOffer(), buffer: make([]byte, 0, writerBuffer)}
+	}
+	one, w.spare = w.spare[last], w.spare[:last]
+	return one
+}
+
+func (w *writers) clear() {
+	clear(w.ready)
+	w.ready, w.at = w.ready[:0], 0
 }
 
 // work serves sessions until none is left.
@@ -66,7 +130,7 @@ func (w *writers) next(one *writer) *session {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.at == len(w.ready) {
-		w.ready, w.at = w.ready[:0], 0
+		w.clear()
 		w.working--
 		w.spare = append(w.spare, one)
 		return nil
@@ -74,7 +138,7 @@ func (w *writers) next(one *writer) *session {
 	s := w.ready[w.at]
 	w.ready[w.at] = nil
 	if w.at++; w.at == len(w.ready) {
-		w.ready, w.at = w.ready[:0], 0
+		w.clear()
 	}
 	return s
 }

@@ -21,7 +21,7 @@ import (
 
 // Frames of all sizes to a peer that is behind again and again, while it pings and is pinged: none is torn, all come, in
 // order, and every ping is answered.
-func TestW05NoFrameIsTorn(t *testing.T) {
+func TestNoFrameIsTorn(t *testing.T) {
 	const frames, pings = 400, 100
 	p := newPlace(t, func(o *Options) { o.PingInterval = 5 * time.Millisecond })
 	c := p.dialRaw(clientFrame(textFrame, []byte(subscription(42))))

@@ -203,6 +203,24 @@ func (r *recorder) Deliver(tx *cdc.Transaction) {
 	}
 }
 
+// Try takes what need not wait.
+func (r *recorder) Try(d cdc.Delivery) bool {
+	r.mu.Lock()
+	held := r.gate != nil
+	r.mu.Unlock()
+	switch {
+	case held:
+		return false
+	case d.Transaction != nil:
+		r.Deliver(d.Transaction)
+	case d.Passed != 0:
+		r.Passed(d.Passed)
+	default:
+		return false
+	}
+	return true
+}
+
 func (r *recorder) Start(start cdc.Start) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

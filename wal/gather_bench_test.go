@@ -174,9 +174,15 @@ type sinkFunc func(*cdc.Transaction)
 
 func (f sinkFunc) Deliver(tx *cdc.Transaction) { f(tx) }
 func (sinkFunc) Start(cdc.Start)               {}
-func (sinkFunc) Passed(cdc.LSN)                {}
-func (sinkFunc) Reset(cdc.ResetReason)         {}
-func (sinkFunc) Needed() cdc.LSN               { return cdc.NeedsNothing }
+func (f sinkFunc) Try(d cdc.Delivery) bool {
+	if d.Transaction != nil {
+		f(d.Transaction)
+	}
+	return true
+}
+func (sinkFunc) Passed(cdc.LSN)        {}
+func (sinkFunc) Reset(cdc.ResetReason) {}
+func (sinkFunc) Needed() cdc.LSN       { return cdc.NeedsNothing }
 
 // lone measures how long commits that come one by one take to the sink, and to a listener.
 func (d *drain) lone(b *testing.B, linger time.Duration) (commits, notifications []time.Duration) {

@@ -30,7 +30,12 @@ func (s *stream) handOn(ctx context.Context) error {
 	if len(s.gathered) == 0 {
 		return nil
 	}
-	err := s.put(ctx, s.gathered)
+	var err error
+	if len(s.gathered) == 1 && s.handoff.Direct(s.gathered[0]) {
+		s.note(s.gathered)
+	} else {
+		err = s.put(ctx, s.gathered)
+	}
 	clear(s.gathered)
 	s.gathered, s.gatheredBytes = s.gathered[:0], 0
 	return err
@@ -69,8 +74,14 @@ func (s *stream) put(ctx context.Context, list []cdc.Delivery) error {
 // fit passes on what there is room for, notes it, and returns the rest.
 func (s *stream) fit(list []cdc.Delivery) (rest []cdc.Delivery) {
 	n := s.handoff.PutAll(list)
+	s.note(list[:n])
+	return list[n:]
+}
+
+// note notes what was passed on.
+func (s *stream) note(list []cdc.Delivery) {
 	transactions, changes := 0, 0
-	for _, d := range list[:n] {
+	for _, d := range list {
 		if tx := d.Transaction; tx != nil {
 			s.tracker.Received(tx)
 			s.stats.lastCommit.Store(tx.Time.UnixNano())
@@ -79,5 +90,4 @@ func (s *stream) fit(list []cdc.Delivery) (rest []cdc.Delivery) {
 	}
 	s.stats.transactions.Add(uint64(transactions))
 	s.stats.changes.Add(uint64(changes))
-	return list[n:]
 }

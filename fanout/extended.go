@@ -311,6 +311,7 @@ func (h *Hub) tend(ctx context.Context) {
 		}
 		h.mu.Lock()
 		h.settleGroups()
+		h.trimRecent(time.Now())
 		h.log.trim(time.Now(), h.position)
 		h.noteNeeded()
 		h.giveUpParked(time.Now())

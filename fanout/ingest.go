@@ -20,7 +20,11 @@ func (h *Hub) Ingest(tx *cdc.Transaction) cdc.IngestPosition {
 	routed, _, _ := h.routeAll(tx, untrue)
 	h.sendParts(h.position)
 	for r := range h.running {
-		if h.concerns(tx, r.topic.channel()) {
+		switch {
+		case !h.concerns(tx, r.topic.channel()):
+		case h.recent.byTopic[r.topic] == r:
+			h.forgetRecent(r)
+		default:
 			r.follow(tx)
 		}
 	}

@@ -223,6 +223,7 @@ func (h *Hub) finish(r *reading, snapshot *cdc.Snapshot, rows *shownRows, err er
 		delete(h.readings, r.topic)
 		h.complete(r, snapshot, rows)
 	}
+	h.keepRecent(r, snapshot, rows)
 	return true
 }
 

@@ -61,18 +61,20 @@ func (h *Handoff) put(d *Delivery) bool {
 	return true
 }
 
-// Direct has d taken here and now, if the taker has nothing to do and can take it without waiting. Otherwise it returns false,
-// and d has to be put. Only the goroutine that puts may call it. To wake another goroutine takes longer than all that is done
-// with a lone transaction: 25 us on a small virtual machine.
-func (h *Handoff) Direct(d Delivery) bool {
+// Direct has deliveries taken here and now, as far as the taker has nothing to do and can take them without waiting. It returns
+// how many were; the rest has to be put. Only the goroutine that puts may call it. To wake another goroutine takes longer than
+// all that is done with a lone transaction, or with some dozens that nobody looks at: 25 us on a small virtual machine.
+func (h *Handoff) Direct(list ...Delivery) (taken int) {
 	h.mu.Lock()
 	idle := h.direct != nil && len(h.items) == 0 && !h.busy
 	h.busy = h.busy || idle
 	h.mu.Unlock()
 	if !idle {
-		return false
+		return 0
 	}
-	taken := h.direct(d)
+	for taken < len(list) && h.direct(list[taken]) {
+		taken++
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.busy = false
@@ -82,7 +84,7 @@ func (h *Handoff) Direct(d Delivery) bool {
 // Pass notes that the source has passed a position with nothing in between. It always fits: a position that was not taken
 // yet gives way to the next one.
 func (h *Handoff) Pass(position LSN) {
-	if h.Direct(Delivery{Passed: position}) {
+	if h.Direct(Delivery{Passed: position}) == 1 {
 		return
 	}
 	h.mu.Lock()

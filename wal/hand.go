@@ -30,12 +30,9 @@ func (s *stream) handOn(ctx context.Context) error {
 	if len(s.gathered) == 0 {
 		return nil
 	}
-	var err error
-	if len(s.gathered) == 1 && s.handoff.Direct(s.gathered[0]) {
-		s.note(s.gathered)
-	} else {
-		err = s.put(ctx, s.gathered)
-	}
+	n := s.handoff.Direct(s.gathered...)
+	s.note(s.gathered[:n])
+	err := s.put(ctx, s.gathered[n:])
 	clear(s.gathered)
 	s.gathered, s.gatheredBytes = s.gathered[:0], 0
 	return err

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,8 +16,8 @@ import (
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
 
-// Hub is the cdc.Sink that turns transactions into frames in clients' queues. The methods of cdc.Sink belong to one goroutine,
-// everything else may be called from any. One lock covers the index: a subscription begins and ends between two
+// Hub is the cdc.Sink that turns transactions into frames in clients' queues. The methods of cdc.Sink are called one at a time,
+// everything else at any time and from any goroutine. One lock covers the index: a subscription begins and ends between two
 // transactions, never within one.
 type Hub struct {
 	logger     *zap.Logger
@@ -99,22 +98,6 @@ type Options struct {
 	Log     *zap.Logger
 }
 
-// Sender is told when a transaction is about to bring frames, Hold, and when it has, Release. In between clients are said to be
-// ready; to wait for Release is worth it where few are. Both may be called from any goroutine, but not within the hub.
-type Sender interface {
-	Hold()
-	Release()
-}
-
-// nobody is the Sender of a hub that has none.
-type nobody struct{}
-
-func (nobody) Hold()    {}
-func (nobody) Release() {}
-
-// Tell sets who sends. It is called before the hub gets anything.
-func (h *Hub) Tell(s Sender) { h.sender = s }
-
 const defaultHeartbeat = 15 * time.Second
 
 // maxUnseen bounds the transactions that are kept until they are visible, in bytes.
@@ -180,129 +163,6 @@ func (h *Hub) Attach(viewer any, abilities ...Ability) *Client {
 		h.flush()
 	}
 	return c
-}
-
-// Ability is what a client understands besides the base protocol.
-type Ability int
-
-// The abilities.
-const (
-	// Extended: the client speaks the extended protocol. It is welcomed.
-	Extended Ability = iota + 1
-	// Deflated: it takes compressed messages.
-	Deflated
-)
-
-// dialect is how a client is spoken to.
-type dialect struct{ extended, deflated bool }
-
-// Deliver implements cdc.Sink. A change costs what its subscribers cost: the index leads straight to them.
-func (h *Hub) Deliver(tx *cdc.Transaction) {
-	untrue := h.prepare(tx)
-	if tx.Len() <= fewChanges {
-		h.sender.Hold()
-		defer h.sender.Release()
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.deliver(tx, untrue)
-}
-
-// Try implements cdc.Sink.
-func (h *Hub) Try(d cdc.Delivery) bool {
-	tx := d.Transaction
-	switch {
-	case tx == nil && d.Passed == 0, tx != nil && (tx.Len() > fewChanges || len(h.registry.lookups) > 0), !h.mu.TryLock():
-		return false
-	}
-	h.sender.Hold()
-	defer h.sender.Release()
-	defer h.mu.Unlock()
-	if tx != nil {
-		h.deliver(tx, nil)
-	} else {
-		h.pass(d.Passed)
-	}
-	return true
-}
-
-// fewChanges is how many changes are so few that their delivery is a matter of a moment. After as many of a larger
-// transaction, what they have brought begins to be sent.
-const fewChanges = 500
-
-func (h *Hub) deliver(tx *cdc.Transaction, untrue []stale) {
-	defer h.flush()
-	h.delivered = tx.Commit
-	h.holdConcerned(tx)
-	routed, served, matters := h.routeAll(tx, untrue)
-	if matters {
-		h.unseen.add(routed)
-	}
-	switch {
-	case served && int64(tx.Size())+tx.DiskSize() > maxLogged:
-		h.log.cut(tx, protocol.ResetLogExpired, h.channelsOf(tx)...)
-	case served:
-		h.log.add(tx, routed.cuts)
-	}
-	h.noteNeeded()
-	h.sendParts(tx.End)
-	h.reach(tx.End)
-}
-
-// routeAll routes every change, after the views that the transaction made untrue began anew. served tells whether a change
-// is of a channel, matters whether one is of a channel with snapshots.
-func (h *Hub) routeAll(tx *cdc.Transaction, untrue []stale) (routed unseenTransaction, served, matters bool) {
-	routed.tx = tx
-	var begun []*channel
-	anew := func(ch *channel, reason protocol.ResetReason) {
-		h.parts.void(ch) // what its views are told of the transaction begins here
-		if slices.Contains(begun, ch) {
-			return
-		}
-		begun = append(begun, ch)
-		routed.cuts = append(routed.cuts, cut{ch, reason})
-		h.beginAnew(ch, reason)
-	}
-	for _, s := range untrue {
-		matters = matters || s.channel.Snapshot != nil
-		routed.cuts = append(routed.cuts, cut{s.channel, protocol.ResetSchema})
-		h.beginStale(s)
-	}
-	h.parts.tx = tx
-	changes := 0
-	defer func() { h.change = cdc.Change{} }() // or the last one would keep the transaction in memory
-	for h.change = range tx.Changes() {
-		bindings, replaced := h.bindings(tx, h.change.Table)
-		for _, ch := range replaced {
-			anew(ch, protocol.ResetSchema)
-		}
-		for _, b := range bindings {
-			matters = matters || b.channel.Snapshot != nil
-			if !h.route(tx, b, &h.change) {
-				anew(b.channel, whyUnrouted(&h.change))
-			}
-		}
-		served = served || len(bindings) > 0
-		h.dropLost()
-		changes++
-		h.splitIfLarge(changes)
-		if changes%fewChanges == 0 {
-			h.flush()
-		}
-	}
-	return routed, served, matters
-}
-
-// Passed implements cdc.Sink.
-func (h *Hub) Passed(position cdc.LSN) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.pass(position)
-}
-
-func (h *Hub) pass(position cdc.LSN) {
-	defer h.flush()
-	h.reach(position)
 }
 
 // say is push for a frame that is not in wire form yet.

@@ -75,7 +75,7 @@ func New(options Options) *Gateway {
 	}
 	g := &Gateway{options: options, sessions: map[*session]struct{}{}, anonymous: auth.Anonymous(), writers: newWriters()}
 	g.heartbeat = newHeartbeat(g)
-	options.Hub.Tell(g.writers)
+	options.Hub.SetSender(g.writers)
 	return g
 }
 

@@ -1,0 +1,17 @@
+package fanout
+
+// Sender is told when a transaction is about to bring frames, Hold, and when it has, Release. In between clients are said to be
+// ready; to wait for Release is worth it where few are. Both may be called from any goroutine, but not within the hub.
+type Sender interface {
+	Hold()
+	Release()
+}
+
+// nobody is the Sender of a hub that has none.
+type nobody struct{}
+
+func (nobody) Hold()    {}
+func (nobody) Release() {}
+
+// SetSender is called before the hub gets anything.
+func (h *Hub) SetSender(s Sender) { h.sender = s }

@@ -10,11 +10,11 @@ import (
 // Deliver implements cdc.Sink. A change costs what its subscribers cost: the index leads straight to them.
 func (h *Hub) Deliver(tx *cdc.Transaction) {
 	untrue := h.prepare(tx)
+	h.mu.Lock()
 	if tx.Len() <= fewChanges {
 		h.sender.Hold()
 		defer h.sender.Release()
 	}
-	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.deliver(tx, untrue)
 }

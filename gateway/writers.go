@@ -31,7 +31,9 @@ func (w *writers) add(s *session) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.at > len(w.ready)/2 && len(w.ready) == cap(w.ready) { // rather than grow
-		w.ready, w.at = w.ready[:copy(w.ready, w.ready[w.at:])], 0
+		n := copy(w.ready, w.ready[w.at:])
+		clear(w.ready[n:])
+		w.ready, w.at = w.ready[:n], 0
 	}
 	w.ready = append(w.ready, s)
 	if w.held == 0 || len(w.ready)-w.at > few {

@@ -17,4 +17,3 @@ type Verifier interface {
 	// Verify returns whom a token is for. The error is a *Denied.
 	Verify(ctx context.Context, token string) (*Principal, error)
 }
-

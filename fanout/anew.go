@@ -108,7 +108,6 @@ func (h *Hub) beginAnewOf(t *topic, reason protocol.ResetReason) {
 
 func (h *Hub) beginOneAnew(s *subscription, reason protocol.ResetReason) {
 	ch := s.group.topic.channel()
-	h.forgetRecent(h.recent.byTopic[s.group.topic])
 	if s.group.extended {
 		h.tellOf(s, protocol.AppendReset(nil, ch.Name, s.group.scope(), reason))
 	}

@@ -311,7 +311,6 @@ func (h *Hub) tend(ctx context.Context) {
 		}
 		h.mu.Lock()
 		h.settleGroups()
-		h.trimRecent(time.Now())
 		h.log.trim(time.Now(), h.position)
 		h.noteNeeded()
 		h.giveUpParked(time.Now())

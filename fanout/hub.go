@@ -49,7 +49,7 @@ type Hub struct {
 	running       map[*reading]struct{}
 	readingNumber uint64
 	unseen        unseen
-	recent        recent
+	pace          pace
 
 	// epoch and position say where the stream is: all that committed before position was delivered.
 	epoch      protocol.EpochID
@@ -117,7 +117,6 @@ func NewHub(o Options) (*Hub, error) {
 		heartbeat: cmp.Or(o.Heartbeat, defaultHeartbeat), nudge: o.Nudge,
 		clients: map[*Client]struct{}{}, shapes: map[uint32]shape{},
 		readings: map[*topic]*reading{}, running: map[*reading]struct{}{}, unseen: unseen{limit: maxUnseen},
-		recent:  recent{byTopic: map[*topic]*reading{}},
 		log:     replayLog{ResumeOptions: o.Resume, seed: maphash.MakeSeed()},
 		sender:  nobody{},
 		visible: o.Visible, holdWake: make(chan struct{}, 1), held: map[*subscription]*hold{},
@@ -223,7 +222,7 @@ func (h *Hub) begin(s *subscription) {
 	case !s.waits():
 		s.suspend()
 		h.await(s)
-	case !h.fromRecent(s):
+	default:
 		h.await(s)
 	}
 }

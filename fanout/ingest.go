@@ -20,11 +20,7 @@ func (h *Hub) Ingest(tx *cdc.Transaction) cdc.IngestPosition {
 	routed, _, _ := h.routeAll(tx, untrue)
 	h.sendParts(h.position)
 	for r := range h.running {
-		switch {
-		case !h.concerns(tx, r.topic.channel()):
-		case h.recent.byTopic[r.topic] == r:
-			h.forgetRecent(r)
-		default:
+		if h.concerns(tx, r.topic.channel()) {
 			r.follow(tx)
 		}
 	}

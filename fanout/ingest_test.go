@@ -69,7 +69,6 @@ func TestWhatIsIngestedWithoutItsOldPlaceIsAFreshSnapshot(t *testing.T) {
 	inBubble(t, func(_ *testing.T, s *site) {
 		v := s.view("7")
 		v.expect("subscribed", "snapshot ")
-		time.Sleep(2 * time.Second) // what was read a moment ago would do for the next one
 		s.release = make(chan struct{})
 		late := s.view("7")
 		synctest.Wait()

@@ -67,9 +67,6 @@ func (h *Hub) distrustReadings() {
 	for _, r := range h.parked {
 		r.stale = true
 	}
-	for _, r := range h.recent.byTopic {
-		r.stale = true
-	}
 	h.completeParked()
 }
 

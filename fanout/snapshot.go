@@ -84,13 +84,13 @@ type reading struct {
 	topic   *topic
 	number  uint64
 	waiting map[*subscription]struct{}
+	since   time.Time     // when the first one wished for it; when it was parked
 	place   *list.Element // among those that are wanted; nil when a reader has it
 	stale   bool          // what it reads may have been read before a gap in the stream
 
 	// What was read for those that wait until the stream has passed it: see Hub.park.
 	snapshot *cdc.Snapshot
 	rows     *shownRows
-	since    time.Time
 	// following are transactions beside the log that came while it was read.
 	following      []*cdc.Transaction
 	followingBytes int
@@ -104,13 +104,14 @@ func (h *Hub) await(s *subscription) {
 		h.leave(s) // it is in one place only: another reading may be parked, and would complete it a second time
 	}
 	if r == nil {
-		r = &reading{topic: t, waiting: map[*subscription]struct{}{}}
+		r = &reading{topic: t, waiting: map[*subscription]struct{}{}, since: time.Now()}
 		h.readings[t] = r
 		r.place = h.wanted.PushBack(r)
 		signal(h.wake)
 	}
 	r.waiting[s] = struct{}{}
 	s.reading = r
+	h.pace.wish(time.Now())
 }
 
 // leave takes a subscription from those that wait for the topic's snapshot, or for room for it. A reading that nobody waits
@@ -139,29 +140,43 @@ func (h *Hub) leave(s *subscription) {
 func (h *Hub) readSnapshots(ctx context.Context) {
 	var readers errgroup.Group
 	readers.SetLimit(snapshotReaders)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
 	for ctx.Err() == nil {
 		select {
 		case <-h.wake:
+		case <-timer.C:
 		case <-ctx.Done():
 		}
-		for r := h.next(); r != nil && ctx.Err() == nil; r = h.next() {
+		for ctx.Err() == nil {
+			r, wait := h.next()
+			if wait {
+				timer.Reset(stormWindow)
+			}
+			if r == nil {
+				break
+			}
 			readers.Go(func() error { h.read(ctx, r); return nil })
 		}
 	}
 	_ = readers.Wait() // the readers return no error
 }
 
-// next takes the reading that was wanted first.
-func (h *Hub) next() *reading {
+// next takes the reading that was wanted first. Where that has to wait, it tells so.
+func (h *Hub) next() (r *reading, wait bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	first := h.wanted.Front()
 	if first == nil {
-		return nil
+		return nil, false
 	}
-	r := h.wanted.Remove(first).(*reading)
+	r = first.Value.(*reading)
+	if now := time.Now(); h.pace.storms(now) && now.Sub(r.since) < stormPatience {
+		return nil, true
+	}
+	h.wanted.Remove(first)
 	r.place = nil
-	return r
+	return r, false
 }
 
 // read reads until the snapshot fits the stream, and completes the subscriptions that wait for it.
@@ -223,7 +238,6 @@ func (h *Hub) finish(r *reading, snapshot *cdc.Snapshot, rows *shownRows, err er
 		delete(h.readings, r.topic)
 		h.complete(r, snapshot, rows)
 	}
-	h.keepRecent(r, snapshot, rows)
 	return true
 }
 

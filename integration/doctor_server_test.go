@@ -44,7 +44,7 @@ func TestDoctorFindsWhatEndangersTheSlot(t *testing.T) {
 		"no walsenders": {14, []string{`alter system set max_wal_senders = 0`, "restart"}, "max_wal_senders", "FAIL", "all 0 are in use", nil},
 		"too little log": {14, []string{`select pg_drop_replication_slot('postgres')`, `alter system set wal_level = 'replica'`, "restart"},
 			"wal_level", "FAIL", "wal_level is replica", nil},
-		"a standby": {14, []string{`copy (select 1) to program 'touch standby.signal'`, "restart"}, "primary", "FAIL", "the server is a standby",
+		"a standby": {14, []string{`copy (select 1) to program 'cat > standby.signal'`, "restart"}, "primary", "FAIL", "the server is a standby",
 			[]string{`select pg_promote()`}},
 	} {
 		t.Run(name, func(t *testing.T) {

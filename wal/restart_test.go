@@ -180,7 +180,7 @@ func TestP17FilesBroughtBackAndTheLogHasGrownPastWhatWeSaw(t *testing.T) {
 	g := start(t, url)
 	epoch := g.epoch()
 	files := query[string](t, g.server.Pool, "show data_directory")
-	pgtest.Exec(t, url, "checkpoint", "copy (select 1) to program 'cp -a . ../copy'", "insert into orders values (1, 'bread')")
+	pgtest.Exec(t, url, "checkpoint", "copy (select 1) to program 'cat > /dev/null; cp -a . ../copy'", "insert into orders values (1, 'bread')")
 	g.expect(t, "insert orders 1,bread")
 	eventually(t, "it is noted", func() bool {
 		return query[bool](t, g.server.Pool, "select commit_lsn > '0/0' from mtbreactive.checkpoint")

@@ -380,7 +380,7 @@ func TestP17AnotherTimelineIsAReset(t *testing.T) {
 	url := cluster.URL("postgres")
 	pgtest.Exec(t, url, orders)
 	g := start(t, url)
-	pgtest.Exec(t, url, "insert into orders values (1, 'bread')", "copy (select 1) to program 'touch recovery.signal'")
+	pgtest.Exec(t, url, "insert into orders values (1, 'bread')", "copy (select 1) to program 'cat > recovery.signal'")
 	g.expect(t, "insert orders 1,bread")
 	if err := cluster.Restart(t.Context()); err != nil {
 		t.Fatal(err)
@@ -402,7 +402,7 @@ func TestP17FilesBroughtBackAreAReset(t *testing.T) {
 	pgtest.Exec(t, url, orders)
 	g := start(t, url)
 	files := query[string](t, g.server.Pool, "show data_directory")
-	pgtest.Exec(t, url, "checkpoint", "copy (select 1) to program 'cp -a . ../copy'",
+	pgtest.Exec(t, url, "checkpoint", "copy (select 1) to program 'cat > /dev/null; cp -a . ../copy'",
 		"insert into orders values (1, 'bread')", "insert into orders select n, repeat('x', 1000) from generate_series(100, 199) n")
 	g.await(t, func(lines []string) bool { return len(lines) == 101 })
 	if err := cluster.Kill(); err != nil {

@@ -165,7 +165,7 @@ func (h *Hub) Attach(viewer any, abilities ...Ability) *Client {
 }
 
 // say is push for a frame that is not in wire form yet.
-func (h *Hub) say(c *Client, frame []byte) bool { return h.push(c, h.encoder.wire(frame, c.dialect)) }
+func (h *Hub) say(c *Client, frame []byte) { h.push(c, h.encoder.wire(frame, c.dialect)) }
 
 // push queues a frame and tells whether the client still takes any. The client is woken by flush, when all that belongs
 // together is queued.

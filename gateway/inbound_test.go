@@ -149,7 +149,7 @@ func TestInboundLingers(t *testing.T) {
 	for name, sent := range map[string][]byte{
 		"in the middle of a message": append(masked(textFrame, long), masked(closeFrame, "\x03\xe9")...),
 		"behind messages":            append(append(masked(textFrame, "a"), masked(0x89, "b")...), masked(closeFrame, "\x03\xe9")...),
-		"behind nonsense":            []byte{0xFF, 0xFF, 1, 2, 3},
+		"behind nonsense":            {0xFF, 0xFF, 1, 2, 3},
 		"never":                      masked(textFrame, long)[:1000],
 	} {
 		in, end := inboundOf(sent, false)

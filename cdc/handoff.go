@@ -27,15 +27,7 @@ func NewHandoff(limit int) *Handoff {
 
 // Put adds d, or returns false when there is no room for its transaction: wait for Room and try again. What is no
 // transaction always fits.
-func (h *Handoff) Put(d Delivery) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	fits := h.put(&d)
-	if fits {
-		signal(h.filled)
-	}
-	return fits
-}
+func (h *Handoff) Put(d Delivery) bool { return h.PutAll([]Delivery{d}) == 1 }
 
 // PutAll is Put for several deliveries, which the taker gets together. It returns how many there was room for.
 func (h *Handoff) PutAll(list []Delivery) int {

@@ -107,7 +107,7 @@ func (h *Hub) beginAnewOf(t *topic, reason protocol.ResetReason) {
 }
 
 func (h *Hub) beginOneAnew(s *subscription, reason protocol.ResetReason) {
-	ch := s.group.topic.channel()
+	ch := s.group.channel()
 	if s.group.extended {
 		h.tellOf(s, protocol.AppendReset(nil, ch.Name, s.group.scope(), reason))
 	}

@@ -36,24 +36,6 @@ func (e *encoder) begin() {
 
 func (b byKind) emptied() byKind { return byKind{b.insert[:0], b.update[:0], b.delete[:0]} }
 
-// event is an event of the change, encoded when it is asked for first.
-func (e *encoder) event(d *delta, kind protocol.EventType) (event []byte, made bool) {
-	to := e.events.of(kind)
-	if made = len(*to) == 0; made {
-		*to = protocol.AppendEvent(*to, e.members(d.binding, kind, d.change))
-	}
-	return *to, made
-}
-
-// extendedEvent is event with what the extended protocol adds.
-func (e *encoder) extendedEvent(d *delta, kind protocol.EventType) (event []byte, made bool) {
-	to := e.extended.of(kind)
-	if made = len(*to) == 0; made {
-		*to = protocol.AppendEvent(*to, e.extendedMembers(d.binding, kind, d.change, d.tx.Origin))
-	}
-	return *to, made
-}
-
 // members are those of the event, until the next call.
 func (e *encoder) members(b *binding, kind protocol.EventType, c *cdc.Change) protocol.Event {
 	image := c.After
@@ -75,6 +57,7 @@ func (e *encoder) members(b *binding, kind protocol.EventType, c *cdc.Change) pr
 	}
 }
 
+// extendedMembers is members with what the extended protocol adds.
 func (e *encoder) extendedMembers(b *binding, kind protocol.EventType, c *cdc.Change, origin string) protocol.Event {
 	event := e.members(b, kind, c)
 	event.Origin = origin

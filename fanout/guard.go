@@ -134,14 +134,12 @@ func (h *Hub) hold(ch *channel, concern Concern) {
 	if t == nil {
 		return
 	}
-	for g := range t.all() {
-		for _, s := range g.subs {
-			h.holdBack(s, concern)
-		}
-	}
 	waiting := false
 	for g := range t.all() {
 		waiting = waiting || g.waiting > 0
+		for _, s := range g.subs {
+			h.holdBack(s, concern)
+		}
 	}
 	if !waiting {
 		return

@@ -253,6 +253,14 @@ func (h *Hub) end(s *subscription, code protocol.Code, why string) {
 	h.say(s.client, protocol.AppendErrorAbout(nil, code, s.group.channel().Name, s.group.scope(), why))
 }
 
+// signal wakes whoever waits for a channel that holds one, or will next.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
 // Stats is a moment's view of a hub.
 type Stats struct {
 	Clients       int

@@ -130,14 +130,6 @@ func (q *queue) serve(ready func()) {
 	q.tell()
 }
 
-// signal wakes whoever waits for a channel that holds one, or will next.
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
 // take returns all that waits, in order, and how many frames that is. Those of the take before count as gone. reuse is a
 // slice that is filled anew some time. Where there is nothing, the taker is told when there is. The error is a *Closed once
 // a closed queue is empty.

@@ -94,7 +94,7 @@ func (r *resumption) tooMuch() { r.refused, r.frames = protocol.ResetLogExpired,
 // replay adds to the resumption what the log has of the subscription, looking at about so many bytes of it. It returns
 // false when that was all, or when it is refused.
 func (h *Hub) replay(s *subscription, r *resumption, most int) (more bool) {
-	ch := s.group.topic.channel()
+	ch := s.group.channel()
 	switch {
 	case r.refused != "":
 		return false

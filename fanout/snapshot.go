@@ -326,7 +326,7 @@ type router func(*subscription, *cdc.Transaction, *binding, *cdc.Change) (known 
 // the way of a row is not known, which route need not have noticed while nobody looked: then only a later snapshot is of
 // use.
 func (h *Hub) catchUp(s *subscription, v *cdc.Visibility, route router) bool {
-	ch := s.group.topic.channel()
+	ch := s.group.channel()
 	for i := range h.unseen.transactions {
 		t := &h.unseen.transactions[i]
 		if !v.Shows(t.tx.XID) && !h.replayAll(s, t.tx, route) {

@@ -278,19 +278,24 @@ func (d *delta) frame(g *group, kind protocol.EventType) []byte {
 	return d.hub.write(g, d.hub.encoder.change(g, d.event(kind)))
 }
 
-// event is an event of the change, until the next change.
+// event is an event of the change, until the next change. It is encoded when it is asked for first.
 func (d *delta) event(kind protocol.EventType) []byte {
-	event, made := d.hub.encoder.event(d, kind)
-	if made {
+	e := &d.hub.encoder
+	to := e.events.of(kind)
+	if len(*to) == 0 {
+		*to = protocol.AppendEvent(*to, e.members(d.binding, kind, d.change))
 		d.hub.events++
 	}
-	return event
+	return *to
 }
 
+// extendedEvent is event as the extended protocol has it.
 func (d *delta) extendedEvent(kind protocol.EventType) []byte {
-	event, made := d.hub.encoder.extendedEvent(d, kind)
-	if made {
+	e := &d.hub.encoder
+	to := e.extended.of(kind)
+	if len(*to) == 0 {
+		*to = protocol.AppendEvent(*to, e.extendedMembers(d.binding, kind, d.change, d.tx.Origin))
 		d.hub.events++
 	}
-	return event
+	return *to
 }

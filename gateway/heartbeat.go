@@ -34,7 +34,7 @@ type life struct {
 const beats = 16
 
 func newHeartbeat(g *Gateway) *heartbeat {
-	return &heartbeat{gateway: g, ping: []byte{0x89, 0}} // RFC 6455, section 5.5.2, without a payload
+	return &heartbeat{gateway: g, ping: []byte{bitFin | opPing, 0}} // RFC 6455, section 5.5.2, without a payload
 }
 
 func (h *heartbeat) every() time.Duration {

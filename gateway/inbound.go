@@ -1,12 +1,12 @@
 package gateway
 
 import (
-	"compress/flate"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+
+	"github.com/reactive-gw/reactive-gw/protocol/wire"
 )
 
 // inbound reads what a peer sends (RFC 6455, section 5), and answers its control frames. Of all that a connection has while it
@@ -227,17 +227,13 @@ func goodbye(payload []byte) bool {
 	}
 }
 
-// deflateTail is what RFC 7692, section 7.2.2, has the reader add, and an empty last block: inflating is to end there.
-const deflateTail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff"
-
 func inflate(message []byte) ([]byte, error) {
-	r := flate.NewReader(io.MultiReader(strings.NewReader(string(message)), strings.NewReader(deflateTail)))
-	plain, err := io.ReadAll(io.LimitReader(r, maxFrame+1))
+	plain, err := wire.Inflate(message, maxFrame)
 	switch {
-	case err != nil:
-		return nil, fmt.Errorf("inflate: %w", errMisframed)
-	case len(plain) > maxFrame:
+	case errors.Is(err, wire.ErrTooBig):
 		return nil, errTooBig
+	case err != nil:
+		return nil, errors.Join(errMisframed, err)
 	}
 	return plain, nil
 }

@@ -62,18 +62,27 @@ func (s *session) serve(ctx context.Context) {
 	}
 	s.gateway.options.Log.Debug("connection ended", zap.Error(err))
 	s.client.Detach() // first, so that the hub does no more work for it
-	for fault, code := range map[error]protocol.Close{
-		errTooBig: protocol.CloseFrameTooBig, errTooMany: protocol.CloseLimitExceeded, errMisframed: protocol.CloseMisframed,
-	} {
-		if errors.Is(err, fault) {
-			s.client.Close(code)
-			s.served.Wait()
-			s.socket.linger()
-		}
+	if code, ours := fault(err); ours {
+		s.client.Close(code)
+		s.served.Wait()
+		s.socket.linger()
 	}
 	s.socket.abort()
 	s.client.Serve(nil)
 	s.served.Wait()
+}
+
+// fault is how a connection is closed whose client did what it may not.
+func fault(err error) (code protocol.Close, ours bool) {
+	switch {
+	case errors.Is(err, errTooBig):
+		return protocol.CloseFrameTooBig, true
+	case errors.Is(err, errTooMany):
+		return protocol.CloseLimitExceeded, true
+	case errors.Is(err, errMisframed):
+		return protocol.CloseMisframed, true
+	}
+	return 0, false
 }
 
 // read handles the client's messages until the connection ends.

@@ -18,7 +18,6 @@ import (
 // and can neither share a message with others nor put several into one write.
 type socket struct {
 	inbound
-	raw      *captured
 	extended bool // the peer speaks the extended protocol
 }
 
@@ -41,8 +40,8 @@ func accept(w http.ResponseWriter, r *http.Request, options *Options) (*socket, 
 	if err != nil {
 		return nil, fmt.Errorf("accept: %w", err)
 	}
-	s := &socket{raw: hijacker.conn, extended: conn.Subprotocol() == protocol.ExtendedSubprotocol}
-	s.inbound.raw, s.deflated = hijacker.conn, w.Header().Get("Sec-WebSocket-Extensions") != ""
+	s := &socket{extended: conn.Subprotocol() == protocol.ExtendedSubprotocol}
+	s.raw, s.deflated = hijacker.conn, w.Header().Get("Sec-WebSocket-Extensions") != ""
 	_ = conn.CloseNow() // the library's own; the connection beneath is ours
 	return s, nil
 }

@@ -51,28 +51,18 @@ func (w *writers) Hold() {
 	w.held++
 }
 
-// Release implements fanout.Sender.
+// Release implements fanout.Sender. Those whom it serves itself are served once: where there is more, it goes on elsewhere.
 func (w *writers) Release() {
 	w.mu.Lock()
 	w.held--
-	var mine []*session
-	switch n := len(w.ready) - w.at; {
-	case n > few || w.working > 0:
+	n := len(w.ready) - w.at
+	if n == 0 || n > few || w.working > 0 {
 		w.start()
-	case n > 0:
-		mine = append(mine, w.ready[w.at:]...)
-		w.clear()
-	}
-	w.mu.Unlock()
-	w.serve(mine)
-}
-
-// serve serves sessions once each; those that have more go on elsewhere.
-func (w *writers) serve(mine []*session) {
-	if len(mine) == 0 {
+		w.mu.Unlock()
 		return
 	}
-	w.mu.Lock()
+	mine := append(make([]*session, 0, few), w.ready[w.at:]...)
+	w.clear()
 	one := w.writer()
 	w.mu.Unlock()
 	for _, s := range mine {

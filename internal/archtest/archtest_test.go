@@ -24,7 +24,7 @@ func rules() archtest.Rules {
 			"wal/values":    {"cdc"},
 			"wal":           {"cdc", "wal/values"},
 			"fanout":        {"cdc", "protocol", "protocol/wire"},
-			"gateway":       {"auth", "cdc", "fanout", "protocol"},
+			"gateway":       {"auth", "cdc", "fanout", "protocol", "protocol/wire"},
 			// What is on the outside for Go programs: a face of internal/app.
 			"gateway/reactive": {"auth", "cdc", "cdc/ingest", "internal/app"},
 

@@ -3,8 +3,10 @@ package wire
 import (
 	"bytes"
 	"compress/flate"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 )
 
 // Deflater makes the wire form for clients that take compressed messages, without context takeover (RFC 7692, section
@@ -46,6 +48,25 @@ func (d *Deflater) deflate(frame []byte) []byte {
 	return bytes.TrimSuffix(d.buffer.Bytes(), []byte(tail))
 }
 
+// ErrTooBig: a message is larger than was asked for once it is inflated.
+var ErrTooBig = errors.New("message too big")
+
+// Inflate returns the payload of a compressed message as it was (RFC 7692, section 7.2.2), if it is no more than most bytes.
+// The error is ErrTooBig, or tells that the payload is none.
+func Inflate(payload []byte, most int) ([]byte, error) {
+	// An empty last block ends what has no end: the reader would miss it.
+	const end = "\x01\x00\x00\xff\xff"
+	r := flate.NewReader(io.MultiReader(bytes.NewReader(payload), bytes.NewReader([]byte(tail+end))))
+	plain, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("inflate: %w", err)
+	case len(plain) > most:
+		return nil, ErrTooBig
+	}
+	return plain, nil
+}
+
 // Frames takes whole messages apart into the frames that were appended.
 func Frames(b []byte) (frames [][]byte, err error) {
 	for len(b) > 0 {
@@ -55,10 +76,8 @@ func Frames(b []byte) (frames [][]byte, err error) {
 		}
 		frame := b[at:size:size]
 		if b[0] == deflated {
-			// The tail, and an empty last block, without which the reader would miss an end.
-			r := flate.NewReader(io.MultiReader(bytes.NewReader(frame), bytes.NewReader([]byte(tail+"\x01\x00\x00\xff\xff"))))
-			if frame, err = io.ReadAll(r); err != nil {
-				return frames, fmt.Errorf("inflate: %w", err)
+			if frame, err = Inflate(frame, math.MaxInt32); err != nil {
+				return frames, err
 			}
 		}
 		frames = append(frames, frame)

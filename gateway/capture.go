@@ -89,16 +89,16 @@ func (c *captured) wait(p []byte) (int, error) {
 // patient is how much of a message waits for the peer at a time. One that takes in so much has shown that it is there.
 const patient = 16 << 10
 
-// waitAll is wait in pieces, each of which has the whole timeout.
-func (c *captured) waitAll(p []byte) error {
-	for len(p) > 0 {
+// waitAll is wait in pieces, each of which has the whole timeout. It returns how many there were.
+func (c *captured) waitAll(p []byte) (writes uint64, err error) {
+	for ; len(p) > 0; writes++ {
 		n, err := c.wait(p[:min(len(p), patient)])
 		if err != nil {
-			return err
+			return writes, err
 		}
 		p = p[n:]
 	}
-	return nil
+	return writes, nil
 }
 
 // hijacker hands the library a connection for the handshake, and keeps the one beneath. It finds that through whatever

@@ -235,8 +235,8 @@ type Stats struct {
 	Connections int    // those being upgraded included
 	Accepted    uint64 // since the start
 	Rejected    uint64 // over MaxConnections, since the start
-	// Frames were sent by so many Writes since the start, each of them a system call: what gathers while a connection is busy
-	// goes out in one.
+	// Frames were sent by so many Writes since the start, each of them a system call, those included of which a peer that is
+	// behind took only a part: what gathers while a connection is busy goes out in one.
 	Frames, Writes uint64
 }
 

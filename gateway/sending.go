@@ -73,7 +73,8 @@ func (s *session) gone(n int) {
 func (s *session) stall(rest []byte, pieces int) {
 	s.stalled.Store(math.MaxInt64)
 	go func() {
-		err := s.socket.raw.waitAll(rest)
+		writes, err := s.socket.raw.waitAll(rest)
+		s.gateway.writers.writes.Add(writes)
 		s.stalled.Store(time.Now().UnixNano())
 		s.socket.raw.writing.Unlock()
 		if err != nil {

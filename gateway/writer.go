@@ -30,6 +30,7 @@ func (w *writer) serve(s *session) (more bool) {
 		bytes, pieces := w.gather(s.left())
 		s.notePing(pieces)
 		n, err := w.offer.to(raw, bytes)
+		s.gateway.writers.writes.Add(1)
 		if err == nil && n < len(bytes) {
 			s.stall(append([]byte(nil), bytes[n:]...), pieces)
 			return false
@@ -40,7 +41,6 @@ func (w *writer) serve(s *session) (more bool) {
 			return false
 		}
 		s.gone(pieces)
-		s.gateway.writers.writes.Add(1)
 		sent += n
 	}
 	return true

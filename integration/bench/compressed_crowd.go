@@ -9,30 +9,22 @@ import (
 
 // compressedCrowd is a gateway with readers that take compressed messages where it sends them, all but the first.
 type compressedCrowd struct {
+	*stage
 	compressed bool
-	db         *database
-	gateway    *gateway
-	swarm      *load.Swarm
 	samples    samples
 }
 
 func (b *bench) newCompressedCrowd(ctx context.Context, compressed bool) (*compressedCrowd, error) {
-	db, err := newDatabase(ctx, schema, writeTexts)
-	if err != nil {
-		return nil, err
-	}
-	c := &compressedCrowd{compressed: compressed, db: db, samples: samples{plain: map[int]string{}, inflated: map[int]string{}}}
 	yaml := messagesByConversation
 	if compressed {
 		yaml = "compression: true\n" + yaml
 	}
-	if c.gateway, err = b.startGateway(ctx, db, "compression", yaml); err == nil {
-		c.swarm, err = load.NewSwarm()
-	}
-	if err == nil {
-		err = c.connect(ctx)
-	}
+	stage, err := b.newStage(ctx, "compression", yaml, []string{schema, writeTexts})
 	if err != nil {
+		return nil, err
+	}
+	c := &compressedCrowd{stage: stage, compressed: compressed, samples: samples{plain: map[int]string{}, inflated: map[int]string{}}}
+	if err := c.connect(ctx); err != nil {
 		c.close(ctx)
 		return nil, err
 	}
@@ -79,14 +71,4 @@ func (c *compressedCrowd) run(ctx context.Context, rows int) (float64, error) {
 		return 0, fmt.Errorf("%d of %d messages were compressed", got, rows*(compressedReaders-1))
 	}
 	return perUnit(d.cpu, d.deliveries), nil
-}
-
-func (c *compressedCrowd) close(ctx context.Context) {
-	if c.swarm != nil {
-		c.swarm.Close()
-	}
-	if c.gateway != nil {
-		c.gateway.kill(ctx, c.db)
-	}
-	c.db.close()
 }

@@ -72,21 +72,12 @@ func medianDelivery(runs []delivery) (rate, micros float64) {
 
 // deliverChanges inserts rows in one statement, again and again, and waits until all clients have all.
 func (b *bench) deliverChanges(ctx context.Context, c *crowd) ([]delivery, error) {
-	db, err := newDatabase(ctx, schema)
+	stage, err := b.newStage(ctx, "fanout", messagesByConversation, []string{schema}, "GODEBUG=gctrace=1")
 	if err != nil {
 		return nil, err
 	}
-	defer db.close()
-	g, err := b.startGateway(ctx, db, "fanout", messagesByConversation, "GODEBUG=gctrace=1")
-	if err != nil {
-		return nil, err
-	}
-	defer g.kill(ctx, db)
-	swarm, err := load.NewSwarm()
-	if err != nil {
-		return nil, err
-	}
-	defer swarm.Close()
+	defer stage.close(ctx)
+	db, g, swarm := stage.db, stage.gateway, stage.swarm
 	order := newOrderCheck(c.scopes)
 	if err := c.subscribe(ctx, g, swarm, order); err != nil {
 		return nil, err

@@ -31,21 +31,13 @@ reactive:
 
 // measureFilters sends rows of the three tables in turn to the same clients of one gateway.
 func measureFilters(ctx context.Context, b *bench) ([]result, error) {
-	db, err := newDatabase(ctx, schema, writeTexts, "create table message_alike (like message including all)", "create table message_each (like message including all)")
+	statements := []string{schema, writeTexts, "create table message_alike (like message including all)", "create table message_each (like message including all)"}
+	stage, err := b.newStage(ctx, "filters", filtered, statements, "BENCH_SECRET="+filterSecret)
 	if err != nil {
 		return nil, err
 	}
-	defer db.close()
-	g, err := b.startGateway(ctx, db, "filters", filtered, "BENCH_SECRET="+filterSecret)
-	if err != nil {
-		return nil, err
-	}
-	defer g.kill(ctx, db)
-	swarm, err := load.NewSwarm()
-	if err != nil {
-		return nil, err
-	}
-	defer swarm.Close()
+	defer stage.close(ctx)
+	db, g, swarm := stage.db, stage.gateway, stage.swarm
 	tables := []string{"message", "message_alike", "message_each"}
 	if err := subscribeToTables(ctx, g, swarm, tables); err != nil {
 		return nil, err

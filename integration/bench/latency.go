@@ -24,21 +24,12 @@ type latencies struct{ median, p99 time.Duration }
 // measureLatency inserts rows and sends notifications in turn, at the same pace. Both are timed from right before the
 // statement is sent until a goroutine of this process has read what came of it.
 func measureLatency(ctx context.Context, b *bench) ([]result, error) {
-	db, err := newDatabase(ctx, schema)
+	stage, err := b.newStage(ctx, "latency", messagesByConversation, []string{schema})
 	if err != nil {
 		return nil, err
 	}
-	defer db.close()
-	g, err := b.startGateway(ctx, db, "latency", messagesByConversation)
-	if err != nil {
-		return nil, err
-	}
-	defer g.kill(ctx, db)
-	swarm, err := load.NewSwarm()
-	if err != nil {
-		return nil, err
-	}
-	defer swarm.Close()
+	defer stage.close(ctx)
+	db, g, swarm := stage.db, stage.gateway, stage.swarm
 	if err := (&crowd{connections: latencyOnlookers, scopes: latencyOnlookers}).subscribe(ctx, g, swarm, newOrderCheck(1)); err != nil {
 		return nil, err
 	}

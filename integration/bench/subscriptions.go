@@ -31,10 +31,8 @@ end $$`
 
 // audience is a gateway with subscribers that have a number of conversations each.
 type audience struct {
+	*stage
 	each    int
-	db      *database
-	gateway *gateway
-	swarm   *load.Swarm
 	written int
 	costs   []float64
 }
@@ -85,18 +83,12 @@ func measureSubscriptions(ctx context.Context, b *bench) ([]result, error) {
 
 // newAudience has one conversation for each.
 func (b *bench) newAudience(ctx context.Context) (*audience, error) {
-	db, err := newDatabase(ctx, schema, writeToSubscribers)
+	stage, err := b.newStage(ctx, "subscriptions", "pprof: true\n"+messagesByConversation, []string{schema, writeToSubscribers})
 	if err != nil {
 		return nil, err
 	}
-	a := &audience{each: 1, db: db}
-	if a.gateway, err = b.startGateway(ctx, db, "subscriptions", "pprof: true\n"+messagesByConversation); err == nil {
-		a.swarm, err = load.NewSwarm()
-	}
-	if err == nil {
-		err = a.connect(ctx)
-	}
-	if err != nil {
+	a := &audience{stage: stage, each: 1}
+	if err := a.connect(ctx); err != nil {
 		a.close(ctx)
 		return nil, err
 	}
@@ -164,14 +156,4 @@ func (a *audience) run(ctx context.Context, rows int) (float64, error) {
 	})
 	a.written += rows
 	return perUnit(d.cpu, rows), err
-}
-
-func (a *audience) close(ctx context.Context) {
-	if a.swarm != nil {
-		a.swarm.Close()
-	}
-	if a.gateway != nil {
-		a.gateway.kill(ctx, a.db)
-	}
-	a.db.close()
 }

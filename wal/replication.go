@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -128,11 +129,14 @@ func (r *replication) send(data []byte, within time.Duration) error {
 	return err
 }
 
-// close says goodbye, so that the server lets the slot go at once, and closes. It may be called more than once.
+// close says goodbye and waits until the server has closed its side, for then it has let the slot go. What it sends until
+// then is nobody's any more: it will be sent again. close may be called more than once.
 func (r *replication) close() {
 	_ = r.conn.SetDeadline(time.Now().Add(farewell))
 	if goodbye, err := (&pgproto3.Terminate{}).Encode(nil); err == nil {
-		_, _ = r.conn.Write(goodbye)
+		if _, err := r.conn.Write(goodbye); err == nil {
+			_, _ = io.Copy(io.Discard, r.conn)
+		}
 	}
 	_ = r.conn.Close()
 }

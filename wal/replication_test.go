@@ -2,8 +2,10 @@ package wal
 
 import (
 	"errors"
+	"io"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -82,6 +84,42 @@ func TestSendFailsInTime(t *testing.T) {
 	err := r.send([]byte("status"), 10*time.Millisecond)
 	if timeout := net.Error(nil); !errors.As(err, &timeout) || !timeout.Timeout() {
 		t.Errorf("error %v, want a timeout", err)
+	}
+}
+
+// The slot is free when the server has closed its side, and not when we have said goodbye: it may be sending, or slow.
+func TestCloseWaitsForTheServer(t *testing.T) {
+	for name, c := range map[string]struct{ takes, want time.Duration }{
+		"that takes its time": {takes: time.Second, want: time.Second},
+		"that hangs":          {takes: time.Hour, want: farewell},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, server := net.Pipe()
+				defer server.Close()
+				hangUp := make(chan struct{})
+				go func() {
+					defer server.Close()
+					goodbye := make([]byte, 5)
+					if _, err := io.ReadFull(server, goodbye); err != nil || goodbye[0] != 'X' {
+						t.Errorf("%q, %v, want a Terminate", goodbye, err)
+					}
+					if _, err := server.Write([]byte("what was on its way")); err != nil {
+						t.Error(err)
+					}
+					select {
+					case <-time.After(c.takes):
+					case <-hangUp:
+					}
+				}()
+				began := time.Now()
+				(&replication{conn: client}).close()
+				if took := time.Since(began); took != c.want {
+					t.Errorf("it took %s, want %s", took, c.want)
+				}
+				close(hangUp)
+			})
+		})
 	}
 }
 

@@ -179,6 +179,21 @@ func TestRestartedGatewayGoesOnWhereItStopped(t *testing.T) {
 	start(t, url).expect(t, "insert orders 2,wine")
 }
 
+// Whoever stops a gateway may use its slot at once.
+func TestStoppedGatewayHasLetTheSlotGo(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders)
+	for range 10 {
+		g := start(t, url)
+		if err := g.stop(); err != nil {
+			t.Fatal(err)
+		}
+		if pid := g.walsender(t); pid != 0 {
+			t.Fatalf("process %d has the slot", pid)
+		}
+	}
+}
+
 func TestStopDeliversAndNotesWhatWasReceived(t *testing.T) {
 	t.Parallel()
 	url := database(t, orders)

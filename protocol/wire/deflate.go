@@ -48,7 +48,7 @@ func (d *Deflater) deflate(frame []byte) []byte {
 	return bytes.TrimSuffix(d.buffer.Bytes(), []byte(tail))
 }
 
-// ErrTooBig: a message is larger than was asked for once it is inflated.
+// ErrTooBig says that a message is larger than was asked for once it is inflated.
 var ErrTooBig = errors.New("message too big")
 
 // Inflate returns the payload of a compressed message as it was (RFC 7692, section 7.2.2), if it is no more than most bytes.

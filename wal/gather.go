@@ -16,6 +16,7 @@ type gatheringConn struct {
 	buffer     []byte // what was read and not yet asked for is buffer[start:end]
 	start, end int
 
+	mark      lowWater
 	linger    time.Duration // how long bytes gather; 0: not at all
 	gathering bool
 	full      bool // the last read took all that there was room for
@@ -48,7 +49,7 @@ func dialGathering(linger time.Duration) pgconn.DialFunc {
 		if err != nil {
 			return nil, err
 		}
-		return &gatheringConn{Conn: conn, buffer: make([]byte, gatherBuffer), linger: linger}, nil
+		return &gatheringConn{Conn: conn, mark: lowWaterOf(conn), buffer: make([]byte, gatherBuffer), linger: linger}, nil
 	}
 }
 
@@ -73,14 +74,18 @@ func (c *gatheringConn) Read(p []byte) (int, error) {
 }
 
 // gather reads from the network, later where bytes come fast.
-func (c *gatheringConn) gather(p []byte) (int, error) {
-	if c.gathering && !c.full {
+func (c *gatheringConn) gather(p []byte) (n int, err error) {
+	if c.gathering {
 		// The sleeper's thread waits for the network too. Unless told otherwise, it is woken for every message nevertheless.
-		setLowWater(c.Conn, gatherBuffer)
-		time.Sleep(c.linger)
-		setLowWater(c.Conn, 1)
+		c.mark.raise(gatherBuffer)
+		if !c.full {
+			time.Sleep(c.linger)
+		}
+		n, err = c.mark.read(c.Conn, p)
+	} else {
+		c.mark.lower()
+		n, err = c.Conn.Read(p)
 	}
-	n, err := c.Conn.Read(p)
 	c.watch(n, n == len(p))
 	return n, err
 }

@@ -4,5 +4,12 @@ package wal
 
 import "net"
 
-// setLowWater does nothing: here readers are woken for each message.
-func setLowWater(net.Conn, int) {}
+// lowWater is nothing here: readers are woken for each message.
+type lowWater struct{}
+
+func lowWaterOf(net.Conn) lowWater { return lowWater{} }
+
+func (lowWater) raise(int) {}
+func (lowWater) lower()    {}
+
+func (lowWater) read(conn net.Conn, p []byte) (int, error) { return conn.Read(p) }

@@ -26,18 +26,23 @@ type Assembler struct {
 	whole    assembly             // the transaction that comes in one piece
 	streamed map[uint32]*assembly // those in progress, by their identifiers
 	open     *assembly            // the one that changes go to; nil between transactions and blocks
-	memory   int                  // of the sealed segments of all
+	slab     slab
+	memory   int // of the sealed segments of all
 }
 
 // assembly is a transaction in the making. What was added last is in the buffer, the segment to come.
 type assembly struct {
-	tx     Transaction
-	buffer []byte
+	xid     uint32
+	commit  LSN
+	time    time.Time
+	changes int
+	buffer  []byte
+	more
 	subtransactions
 }
 
-// segmentSize is the memory in which a transaction grows. A transaction that fits in one is copied to its exact size,
-// so that the small ones, which are most, waste nothing while they wait in queues.
+// segmentSize is the memory in which a transaction grows. What is in the last one is copied to its exact size, so that small
+// transactions, which are most, waste nothing while they wait in queues.
 const segmentSize = 64 << 10
 
 // Begin opens a transaction that will commit at the given position.
@@ -46,8 +51,7 @@ func (a *Assembler) Begin(xid uint32, commit LSN, at time.Time) error {
 		return fmt.Errorf("begin transaction %d: %w", xid, ErrTransactionOpen)
 	}
 	a.open = &a.whole
-	a.whole.tx = Transaction{XID: xid, Commit: commit, Time: at, tables: a.whole.tx.tables[:0]}
-	a.whole.buffer = a.whole.buffer[:0]
+	a.whole = assembly{xid: xid, commit: commit, time: at, buffer: a.whole.buffer[:0], more: more{tables: a.whole.tables[:0]}}
 	return nil
 }
 
@@ -68,7 +72,7 @@ func (a *Assembler) Add(op Op, table *Table, before, after Row) error {
 		t.buffer = t.attribute(t.buffer)
 	}
 	t.buffer = packChange(t.buffer, op, index, before, after)
-	t.tx.changes++
+	t.changes++
 	return nil
 }
 
@@ -78,9 +82,9 @@ func (a *Assembler) SetOrigin(origin string) error {
 		return fmt.Errorf("set origin: %w", ErrNoTransaction)
 	}
 	if a.open.streamed {
-		a.open.origins = append(a.open.origins, said{within: a.open.now, origin: a.open.tx.Origin})
+		a.open.origins = append(a.open.origins, said{within: a.open.now, origin: a.open.origin})
 	}
-	a.open.tx.Origin = origin
+	a.open.origin = origin
 	return nil
 }
 
@@ -89,8 +93,8 @@ func (a *Assembler) Commit(commit, end LSN) (*Transaction, error) {
 	if a.open == nil {
 		return nil, fmt.Errorf("commit at %s: %w", commit, ErrNoTransaction)
 	}
-	if commit != a.open.tx.Commit || a.open != &a.whole {
-		return nil, fmt.Errorf("commit at %s of a transaction that began for %s: %w", commit, a.open.tx.Commit, ErrCommitMismatch)
+	if commit != a.open.commit || a.open != &a.whole {
+		return nil, fmt.Errorf("commit at %s of a transaction that began for %s: %w", commit, a.open.commit, ErrCommitMismatch)
 	}
 	a.open = nil
 	return a.finish(&a.whole, end)
@@ -101,10 +105,10 @@ func (a *Assembler) Open() bool { return a.open != nil }
 
 // Discard forgets what was gathered: its source will send it again from the beginning.
 func (a *Assembler) Discard() {
-	a.whole.tx.disk.close()
-	a.whole.tx = Transaction{}
+	a.whole.disk.close()
+	a.whole = assembly{}
 	for _, t := range a.streamed {
-		t.tx.disk.close()
+		t.disk.close()
 	}
 	a.open, a.streamed, a.memory = nil, nil, 0
 }
@@ -116,19 +120,18 @@ func (a *Assembler) finish(t *assembly, end LSN) (*Transaction, error) {
 		if err := a.seal(t); err != nil {
 			return nil, err
 		}
-	} else if len(t.buffer) > 0 {
-		t.tx.last = append(make([]byte, 0, len(t.buffer)), t.buffer...)
-		t.tx.bytes += len(t.buffer)
-		a.memory += len(t.buffer)
 	}
-	tx := new(Transaction)
-	*tx, t.tx = t.tx, Transaction{}
-	tx.End = end
-	if len(tx.tables) == 1 {
-		t.tx.tables, tx.table[0] = tx.tables[:0], tx.tables[0] // the slice serves the next transaction
-		tx.tables = tx.table[:]
+	tx := a.slab.transaction()
+	*tx = Transaction{XID: t.xid, Commit: t.commit, End: end, at: t.time.UnixMicro(), changes: t.changes, last: a.slab.clone(t.buffer)}
+	if len(t.tables) == 1 {
+		tx.table[0], t.tables = t.tables[0], t.tables[:0]
 	}
-	a.memory -= tx.bytes
+	if t.origin != "" || len(t.tables) > 0 || len(t.segments) > 0 || t.disk != nil {
+		tx.more = &more{t.origin, t.tables, t.segments, t.bytes, t.disk}
+		t.tables = nil
+	}
+	a.memory -= t.bytes
+	t.more = more{tables: t.tables}
 	return tx, nil
 }
 
@@ -136,18 +139,18 @@ func (a *Assembler) finish(t *assembly, end LSN) (*Transaction, error) {
 func (a *Assembler) seal(t *assembly) error {
 	t.mark()
 	s := segment{packed: t.buffer, size: len(t.buffer)}
-	if t.tx.disk != nil {
-		if err := a.write(t.tx.disk, &s); err != nil {
+	if t.disk != nil {
+		if err := a.write(t.disk, &s); err != nil {
 			return err
 		}
-		t.tx.segments = append(t.tx.segments, s)
+		t.segments = append(t.segments, s)
 		if t.buffer = t.buffer[:0]; cap(t.buffer) > 2*segmentSize {
 			t.buffer = make([]byte, 0, segmentSize)
 		}
 		return nil
 	}
-	t.tx.segments = append(t.tx.segments, s)
-	t.tx.bytes += s.size
+	t.segments = append(t.segments, s)
+	t.bytes += s.size
 	a.memory += s.size
 	t.buffer = make([]byte, 0, segmentSize)
 	if a.Spill.Bytes > 0 && a.memory > a.Spill.Bytes {
@@ -162,16 +165,16 @@ func (a *Assembler) spill(t *assembly) error {
 	if err != nil {
 		return a.Spill.failed(err)
 	}
-	segments := slices.Clone(t.tx.segments)
+	segments := slices.Clone(t.segments)
 	for i := range segments {
 		if err := a.write(disk, &segments[i]); err != nil {
 			disk.close()
 			return err
 		}
 	}
-	t.tx.segments, t.tx.disk = segments, disk
-	a.memory -= t.tx.bytes
-	t.tx.bytes = 0
+	t.segments, t.disk = segments, disk
+	a.memory -= t.bytes
+	t.bytes = 0
 	return nil
 }
 
@@ -187,7 +190,7 @@ func (a *Assembler) write(disk *spillFile, s *segment) (err error) {
 func (a *Assembler) largest() *assembly {
 	largest := &a.whole
 	for _, t := range a.streamed {
-		if t.tx.bytes > largest.tx.bytes {
+		if t.bytes > largest.bytes {
 			largest = t
 		}
 	}
@@ -196,11 +199,11 @@ func (a *Assembler) largest() *assembly {
 
 // tableIndex looks from the end: neighbours in a transaction are mostly of one table.
 func (t *assembly) tableIndex(table *Table) int {
-	for i := len(t.tx.tables) - 1; i >= 0; i-- {
-		if t.tx.tables[i] == table {
+	for i := len(t.tables) - 1; i >= 0; i-- {
+		if t.tables[i] == table {
 			return i
 		}
 	}
-	t.tx.tables = append(t.tx.tables, table)
-	return len(t.tx.tables) - 1
+	t.tables = append(t.tables, table)
+	return len(t.tables) - 1
 }

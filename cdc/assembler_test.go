@@ -58,7 +58,7 @@ func TestAssemblerYieldsWhatItWasGiven(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if tx.XID != 7 || tx.Commit != commit || tx.End != commit+1 || !tx.Time.Equal(at) || tx.Len() != len(want) {
+		if tx.XID != 7 || tx.Commit != commit || tx.End != commit+1 || !tx.Time().Equal(at) || tx.Len() != len(want) {
 			t.Fatalf("transaction %+v with %d changes, want %d", tx, tx.Len(), len(want))
 		}
 		if tx.Size() < bytesIn || tx.Size() > bytesIn+16*len(want)+transactionOverhead {
@@ -139,5 +139,42 @@ func TestAssemblerKeepsTheGrammar(t *testing.T) {
 	expect("commit", err, nil)
 	if tx.Len() != 0 || len(changes(tx)) != 0 {
 		t.Errorf("%d changes, want none: they were discarded", tx.Len())
+	}
+}
+
+// Transactions share memory, of which none may reach into another's.
+func TestSmallTransactionsStayApart(t *testing.T) {
+	table := message()
+	var a Assembler
+	var all []*Transaction
+	const many = 3 * slabTransactions
+	image := func(i int) Row { return row(t, strings.Repeat(string(rune('a'+i%26)), 1+i*7%(slabBytes/4))) }
+	for i := range many {
+		if err := a.Begin(uint32(i+1), LSN(i), time.UnixMicro(int64(i))); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Add(Insert, table, nil, image(i)); err != nil {
+			t.Fatal(err)
+		}
+		tx, err := a.Commit(LSN(i), LSN(i+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%5 == 0 {
+			tx = tx.Clone()
+		}
+		all = append(all, tx)
+	}
+	for i, tx := range all {
+		n := 0
+		for c := range tx.Changes() {
+			n++
+			if !bytes.Equal(c.After, image(i)) || c.Table != table {
+				t.Fatalf("transaction %d has another's change: %q", i, c.After)
+			}
+		}
+		if n != 1 || tx.XID != uint32(i+1) || tx.Commit != LSN(i) || tx.Time().UnixMicro() != int64(i) {
+			t.Fatalf("transaction %d has %d changes and is %d at %s", i, n, tx.XID, tx.Commit)
+		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // sized makes a delivery of the given size; commit tells it from others.
 func sized(commit LSN, size int) Delivery {
-	return Delivery{Transaction: &Transaction{Commit: commit, bytes: size - transactionOverhead}}
+	return Delivery{Transaction: &Transaction{Commit: commit, more: &more{bytes: size - transactionOverhead}}}
 }
 
 const small = transactionOverhead

@@ -66,6 +66,14 @@ func (f *spillFile) read(at int64, size int) ([]byte, error) {
 	return b, nil
 }
 
+// size is what is there, 0 of a file that is nil.
+func (f *spillFile) size() int64 {
+	if f == nil {
+		return 0
+	}
+	return f.end
+}
+
 func (f *spillFile) close() {
 	if f != nil {
 		_ = f.file.Close() // nobody will read it

@@ -13,7 +13,7 @@ func (a *Assembler) StreamStart(xid uint32, first bool) error {
 	case a.open != nil, first && t != nil:
 		return fmt.Errorf("stream transaction %d: %w", xid, ErrTransactionOpen)
 	case first:
-		t = &assembly{tx: Transaction{XID: xid}, subtransactions: subtransactions{streamed: true}}
+		t = &assembly{xid: xid, subtransactions: subtransactions{streamed: true}}
 		if a.streamed == nil {
 			a.streamed = map[uint32]*assembly{}
 		}
@@ -41,7 +41,7 @@ func (a *Assembler) Within(xid uint32) (subtransaction uint32, err error) {
 	if a.open == nil || !a.open.streamed {
 		return 0, fmt.Errorf("change of transaction %d: %w", xid, ErrNoTransaction)
 	}
-	a.open.now = xid - a.open.tx.XID
+	a.open.now = xid - a.open.xid
 	return a.open.now, nil
 }
 
@@ -52,7 +52,7 @@ func (a *Assembler) WithinAtLeast(xid uint32) (subtransaction uint32, err error)
 	if a.open == nil || !a.open.streamed {
 		return 0, fmt.Errorf("change of transaction %d: %w", xid, ErrNoTransaction)
 	}
-	a.open.now = max(a.open.now, xid-a.open.tx.XID)
+	a.open.now = max(a.open.now, xid-a.open.xid)
 	return a.open.now, nil
 }
 
@@ -70,15 +70,15 @@ func (a *Assembler) StreamAbort(xid, subtransaction uint32) error {
 		return a.cut(t, subtransaction-xid)
 	}
 	delete(a.streamed, xid)
-	a.memory -= t.tx.bytes
-	t.tx.disk.close()
+	a.memory -= t.bytes
+	t.disk.close()
 	return nil
 }
 
 // InProgress is how many transactions wait for their StreamCommit, and how many bytes of them are on disk.
 func (a *Assembler) InProgress() (transactions int, disk int64) {
 	for _, t := range a.streamed {
-		disk += t.tx.DiskSize()
+		disk += t.disk.size()
 	}
 	return len(a.streamed), disk
 }
@@ -87,7 +87,7 @@ func (a *Assembler) InProgress() (transactions int, disk int64) {
 // for others of the same columns.
 func (a *Assembler) StreamTables(xid uint32) []*Table {
 	if t := a.streamed[xid]; t != nil {
-		return t.tx.tables
+		return t.tables
 	}
 	return nil
 }
@@ -101,7 +101,7 @@ func (a *Assembler) StreamCommit(xid uint32, commit, end LSN, at time.Time) (*Tr
 	case t == nil:
 		return nil, fmt.Errorf("commit transaction %d: %w", xid, ErrNoTransaction)
 	}
-	t.tx.Commit, t.tx.Time = commit, at
+	t.commit, t.time = commit, at
 	tx, err := a.finish(t, end)
 	if err == nil {
 		delete(a.streamed, xid)
@@ -153,7 +153,7 @@ func (t *assembly) attribute(buffer []byte) []byte {
 // mark keeps what the buffer holds, which becomes a segment.
 func (t *assembly) mark() {
 	if t.streamed {
-		t.part.tables = len(t.tx.tables)
+		t.part.tables = len(t.tables)
 		t.marks = append(t.marks, t.part)
 	}
 }
@@ -161,7 +161,7 @@ func (t *assembly) mark() {
 // cutOrigins is cut for the origin.
 func (t *assembly) cutOrigins(from uint32) {
 	for last := len(t.origins) - 1; last >= 0 && t.origins[last].within >= from; last-- {
-		t.tx.Origin, t.origins = t.origins[last].origin, t.origins[:last]
+		t.origin, t.origins = t.origins[last].origin, t.origins[:last]
 	}
 }
 
@@ -169,11 +169,11 @@ func (t *assembly) cutOrigins(from uint32) {
 func (a *Assembler) cut(t *assembly, from uint32) error {
 	for len(t.buffer) == 0 || t.part.lowest >= from {
 		if len(t.buffer) > 0 {
-			t.tx.changes -= t.part.changes
+			t.changes -= t.part.changes
 			t.buffer = t.buffer[:0]
 		}
 		if len(t.marks) == 0 || t.marks[len(t.marks)-1].last < from {
-			t.tx.tables = t.tx.tables[:t.tablesSealed()]
+			t.tables = t.tables[:t.tablesSealed()]
 			return nil
 		}
 		if err := a.unseal(t); err != nil {
@@ -188,20 +188,20 @@ func (a *Assembler) cut(t *assembly, from uint32) error {
 
 // unseal makes the last segment the buffer again, which has to be empty.
 func (a *Assembler) unseal(t *assembly) error {
-	last := len(t.tx.segments) - 1
-	s := t.tx.segments[last]
-	packed, err := t.tx.load(&s)
+	last := len(t.segments) - 1
+	s := t.segments[last]
+	packed, err := t.load(&s)
 	if err != nil {
 		return a.Spill.failed(err)
 	}
 	if s.packed == nil {
-		t.tx.disk.end = s.at
+		t.disk.end = s.at
 	} else {
-		t.tx.bytes -= s.size
+		t.bytes -= s.size
 		a.memory -= s.size
 	}
 	t.buffer, t.part = packed, t.marks[last]
-	t.tx.segments, t.marks = t.tx.segments[:last], t.marks[:last]
+	t.segments, t.marks = t.segments[:last], t.marks[:last]
 	return nil
 }
 
@@ -223,13 +223,13 @@ func (t *assembly) cutBuffer(from uint32) {
 		table, _ := uvarint(rest[1:])
 		now.tables = max(now.tables, int(table)+1)
 		now.changes++
-		_, rest = t.tx.unpack(rest)
+		_, rest = unpack(rest, t.tables)
 		if now.last < from {
 			kept, keptMarks = len(t.buffer)-len(rest), now
 		}
 	}
-	t.tx.changes -= t.part.changes - keptMarks.changes
-	t.buffer, t.part, t.tx.tables = t.buffer[:kept], keptMarks, t.tx.tables[:keptMarks.tables]
+	t.changes -= t.part.changes - keptMarks.changes
+	t.buffer, t.part, t.tables = t.buffer[:kept], keptMarks, t.tables[:keptMarks.tables]
 }
 
 // tablesSealed is how many of the tables the segments use.

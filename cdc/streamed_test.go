@@ -198,7 +198,7 @@ func TestP53MemoryOfAllTransactionsTogetherIsBounded(t *testing.T) {
 	body := strings.Repeat("x", 1000)
 	held := func() (n int) {
 		for _, t := range a.streamed {
-			n += t.tx.bytes + cap(t.buffer)
+			n += t.bytes + cap(t.buffer)
 		}
 		return n
 	}
@@ -276,7 +276,7 @@ func TestP55NoRoomToSpill(t *testing.T) {
 func TestUnreadableSpillIsNoShortTransaction(t *testing.T) {
 	a := Assembler{Spill: Spill{Bytes: 1, Dir: t.TempDir()}}
 	tx := assembleBodies(t, &a, 1, slices.Repeat([]string{strings.Repeat("x", 1000)}, 1000)...)
-	if err := tx.disk.file.Truncate(segmentSize); err != nil {
+	if err := tx.more.disk.file.Truncate(segmentSize); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
@@ -297,8 +297,8 @@ func TestOriginOfARolledBackSubtransactionIsForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	tx, err := a.StreamCommit(5, 1, 2, time.Time{})
-	if err != nil || tx.Origin != "branch" {
-		t.Errorf("origin %q, error %v", tx.Origin, err)
+	if err != nil || tx.Origin() != "branch" {
+		t.Errorf("origin %q, error %v", tx.Origin(), err)
 	}
 	if err := a.SetOrigin("branch"); !errors.Is(err, ErrNoTransaction) {
 		t.Errorf("outside: error %v", err)

@@ -17,19 +17,21 @@ type Transaction struct {
 	Commit LSN
 	// End is the position behind the commit record: what is acknowledged. It may equal the Commit of the next one.
 	End LSN
-	// Time is the commit's time on the server's clock.
-	Time time.Time
-	// Origin is what the transaction said of where it comes from, at most MaxOrigin bytes of UTF-8; empty where it said
-	// nothing. A client that wrote it itself may know it by that.
-	Origin string
 
+	at      int64 // microseconds since 1970, as precise as the server's clock
+	changes int
+	last    []byte    // the changes, packed: all but those in segments
+	table   [1]*Table // where all changes are of one table; else nil
+	more    *more     // nil: there is nothing of it
+}
+
+// more is what most transactions have nothing of. A hundred thousand of them may be kept for clients that come back.
+type more struct {
+	origin   string
 	tables   []*Table
-	table    [1]*Table // where tables lies when there is but one, which saves most transactions an allocation
-	segments []segment // all changes but the last
-	last     []byte    // these, packed
-	changes  int
-	bytes    int
-	disk     *spillFile // nil: all is in memory
+	segments []segment // before the last changes
+	bytes    int       // of the segments that are in memory
+	disk     *spillFile
 }
 
 // segment is a part of the packed changes. No change lies in two.
@@ -39,8 +41,20 @@ type segment struct {
 	size   int
 }
 
-// MaxOrigin bounds Transaction.Origin, in bytes.
+// MaxOrigin bounds the origin of a transaction, in bytes.
 const MaxOrigin = 256
+
+// Time is the commit's time on the server's clock.
+func (t *Transaction) Time() time.Time { return time.UnixMicro(t.at) }
+
+// Origin is what the transaction said of where it comes from, at most MaxOrigin bytes of UTF-8; empty where it said
+// nothing. A client that wrote it itself may know it by that.
+func (t *Transaction) Origin() string {
+	if t.more == nil {
+		return ""
+	}
+	return t.more.origin
+}
 
 // Ingested tells whether the changes were told to the gateway beside the log. Such a transaction has no identifier and no
 // position: no snapshot can say whether it shows it, and no log can bring it again.
@@ -61,22 +75,43 @@ func (p IngestPosition) String() string { return fmt.Sprintf("%s+%d", p.After, p
 func (t *Transaction) Len() int { return t.changes }
 
 // Size is the memory that the transaction holds, in bytes, near enough to bound queues by it.
-func (t *Transaction) Size() int { return t.bytes + transactionOverhead }
+func (t *Transaction) Size() int {
+	size := len(t.last) + transactionOverhead
+	if t.more != nil {
+		size += t.more.bytes
+	}
+	return size
+}
+
+// Clone returns a transaction that keeps no memory of others: to be kept alone. See slab.
+func (t *Transaction) Clone() *Transaction {
+	c := *t
+	c.last = append(make([]byte, 0, len(t.last)), t.last...)
+	return &c
+}
 
 // DiskSize is what the transaction holds on disk, in bytes.
 func (t *Transaction) DiskSize() int64 {
-	if t.disk == nil {
+	if t.more == nil {
 		return 0
 	}
-	return t.disk.end
+	return t.more.disk.size()
 }
 
-// transactionOverhead is what a transaction costs beside its changes: itself, its slices and its place in a queue.
-const transactionOverhead = 256
+// transactionOverhead is what a transaction costs beside its changes: itself and its place in queues and in the log.
+const transactionOverhead = 128
 
 // Tables lists the tables that the changes are of, in the order of their first one. It must not be changed. A table that
 // was altered in the transaction is there more than once.
-func (t *Transaction) Tables() []*Table { return t.tables }
+func (t *Transaction) Tables() []*Table {
+	switch {
+	case t.table[0] != nil:
+		return t.table[:]
+	case t.more != nil:
+		return t.more.tables
+	}
+	return nil
+}
 
 // Changes yields the changes in order. It may be called more than once, and from several goroutines at a time.
 //
@@ -85,28 +120,31 @@ func (t *Transaction) Tables() []*Table { return t.tables }
 // anew gets it whole from its source.
 func (t *Transaction) Changes() iter.Seq[Change] {
 	return func(yield func(Change) bool) {
-		for i := range t.segments {
-			packed, err := t.load(&t.segments[i])
-			if err != nil {
-				panic(fmt.Errorf("read transaction %d back from disk: %w", t.XID, err))
-			}
-			if !t.each(packed, yield) {
-				return
+		tables := t.Tables()
+		if t.more != nil {
+			for i := range t.more.segments {
+				packed, err := t.more.load(&t.more.segments[i])
+				if err != nil {
+					panic(fmt.Errorf("read transaction %d back from disk: %w", t.XID, err))
+				}
+				if !each(packed, tables, yield) {
+					return
+				}
 			}
 		}
-		t.each(t.last, yield)
+		each(t.last, tables, yield)
 	}
 }
 
 // each yields the packed changes, and returns false when no more are wanted.
-func (t *Transaction) each(packed []byte, yield func(Change) bool) bool {
+func each(packed []byte, tables []*Table, yield func(Change) bool) bool {
 	for len(packed) > 0 {
 		if packed[0] == packedWithin {
 			_, packed = uvarint(packed[1:])
 			continue
 		}
 		var c Change
-		c, packed = t.unpack(packed)
+		c, packed = unpack(packed, tables)
 		if !yield(c) {
 			return false
 		}
@@ -114,11 +152,11 @@ func (t *Transaction) each(packed []byte, yield func(Change) bool) bool {
 	return true
 }
 
-func (t *Transaction) load(s *segment) ([]byte, error) {
+func (m *more) load(s *segment) ([]byte, error) {
 	if s.packed != nil {
 		return s.packed, nil
 	}
-	return t.disk.read(s.at, s.size)
+	return m.disk.read(s.at, s.size)
 }
 
 // A change is packed as: the op, the table's index as a varint, then each image as a varint length and its bytes. A
@@ -139,12 +177,12 @@ func appendWithin(dst []byte, subtransaction uint32) []byte {
 	return binary.AppendUvarint(append(dst, packedWithin), uint64(subtransaction))
 }
 
-func (t *Transaction) unpack(b []byte) (Change, []byte) {
+func unpack(b []byte, tables []*Table) (Change, []byte) {
 	op := Op(b[0])
 	table, b := uvarint(b[1:])
 	before, b := image(b)
 	after, b := image(b)
-	return Change{Op: op, Table: t.tables[table], Before: before, After: after}, b
+	return Change{Op: op, Table: tables[table], Before: before, After: after}, b
 }
 
 func uvarint(b []byte) (uint64, []byte) {

@@ -54,6 +54,8 @@ func (h *Hub) deliver(tx *cdc.Transaction, untrue []stale) {
 		h.log.cut(tx, protocol.ResetLogExpired, h.channelsOf(tx)...)
 	case served:
 		h.log.add(tx, routed.cuts)
+	default:
+		h.log.pass(tx)
 	}
 	h.noteNeeded()
 	h.sendParts(tx.End)

@@ -120,7 +120,7 @@ func (h *Hub) splitIfLarge(changes int) {
 	}
 	p := &h.parts
 	at := protocol.Cursor{Epoch: h.epoch, Position: uint64(p.tx.Commit), Index: uint32(changes)}
-	t := protocol.Transaction{Cursor: at.String(), CommitTime: p.tx.Time, Partial: true}
+	t := protocol.Transaction{Cursor: at.String(), CommitTime: p.tx.Time(), Partial: true}
 	for _, c := range p.clients {
 		if h.sendTransaction(c, t) && !c.split {
 			c.split = true
@@ -150,7 +150,7 @@ func (h *Hub) sendParts(at cdc.LSN) {
 	if len(p.clients) == 0 && len(p.split) == 0 {
 		return
 	}
-	t := protocol.Transaction{Cursor: protocol.Cursor{Epoch: h.epoch, Position: uint64(at)}.String(), CommitTime: p.tx.Time}
+	t := protocol.Transaction{Cursor: protocol.Cursor{Epoch: h.epoch, Position: uint64(at)}.String(), CommitTime: p.tx.Time()}
 	for _, c := range p.clients {
 		if h.sendTransaction(c, t) {
 			c.split = false

@@ -24,6 +24,7 @@ type replayLog struct {
 	ResumeOptions
 	chunks []*logChunk // in commit order
 	bytes  int
+	passed int // bytes of what was not added since the last that was
 	// floor is where the log begins: every transaction that commits there or behind it is here.
 	floor cdc.LSN
 	cuts  []loggedCut
@@ -108,6 +109,10 @@ func (l *replayLog) add(tx *cdc.Transaction, cuts []cut) {
 	for _, c := range cuts {
 		l.cuts = append(l.cuts, loggedCut{c, tx.Commit})
 	}
+	if l.passed > tx.Size() { // or it would keep the memory of those too
+		tx = tx.Clone()
+	}
+	l.passed = 0
 	last := len(l.chunks) - 1
 	if last < 0 || l.chunks[last].full {
 		l.chunks = append(l.chunks, &logChunk{index: map[logKey][]logPlace{}})
@@ -122,6 +127,9 @@ func (l *replayLog) add(tx *cdc.Transaction, cuts []cut) {
 		l.dropFirst()
 	}
 }
+
+// pass notes a transaction that is not added.
+func (l *replayLog) pass(tx *cdc.Transaction) { l.passed += tx.Size() }
 
 func (l *replayLog) dropFirst() {
 	first := l.chunks[0]

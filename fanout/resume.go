@@ -221,7 +221,7 @@ func (h *Hub) replayOne(s *subscription, tx *cdc.Transaction, places []logPlace,
 		n++
 	}
 	cursor := protocol.Cursor{Epoch: h.epoch, Position: uint64(tx.End)}.String()
-	frame := h.transactionFrame(s.client, s.client.parts, protocol.Transaction{Cursor: cursor, CommitTime: tx.Time})
+	frame := h.transactionFrame(s.client, s.client.parts, protocol.Transaction{Cursor: cursor, CommitTime: tx.Time()})
 	h.clearParts()
 	return frame
 }

@@ -294,7 +294,7 @@ func (d *delta) extendedEvent(kind protocol.EventType) []byte {
 	e := &d.hub.encoder
 	to := e.extended.of(kind)
 	if len(*to) == 0 {
-		*to = protocol.AppendEvent(*to, e.extendedMembers(d.binding, kind, d.change, d.tx.Origin))
+		*to = protocol.AppendEvent(*to, e.extendedMembers(d.binding, kind, d.change, d.tx.Origin()))
 		d.hub.events++
 	}
 	return *to

@@ -261,7 +261,7 @@ func TestCollectorTakesInWhatIsSaidToIt(t *testing.T) {
 	if want := "orders 1, typing 3, orders 2"; strings.Join(got, ", ") != want {
 		t.Errorf("changes %q, want %s", got, want)
 	}
-	if first, second := transactions[0].Origin, transactions[1].Origin; first != "tab 2" || second != "" {
+	if first, second := transactions[0].Origin(), transactions[1].Origin(); first != "tab 2" || second != "" {
 		t.Errorf("origins %q and %q", first, second)
 	}
 	c.events = nil
@@ -290,7 +290,7 @@ func TestMessagesOfARolledBackSubtransactionAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	tx, err := c.assembler.StreamCommit(5, 10, 18, time.Time{})
-	if err != nil || tx.Len() != 1 || tx.Origin != "kept" {
+	if err != nil || tx.Len() != 1 || tx.Origin() != "kept" {
 		t.Fatalf("%v, error %v", tx, err)
 	}
 	for change := range tx.Changes() {

@@ -194,7 +194,7 @@ func (r *recorder) Deliver(tx *cdc.Transaction) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sizes, r.xids = append(r.sizes, tx.Len()), append(r.xids, tx.XID)
-	r.origins = append(r.origins, tx.Origin)
+	r.origins = append(r.origins, tx.Origin())
 	for c := range tx.Changes() {
 		r.lines = append(r.lines, describe(c))
 		if !slices.Contains(r.tables, c.Table) {

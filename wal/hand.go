@@ -81,7 +81,7 @@ func (s *stream) note(list []cdc.Delivery) {
 	for _, d := range list {
 		if tx := d.Transaction; tx != nil {
 			s.tracker.Received(tx)
-			s.stats.lastCommit.Store(tx.Time.UnixNano())
+			s.stats.lastCommit.Store(tx.Time().UnixNano())
 			transactions, changes = transactions+1, changes+tx.Len()
 		}
 	}

@@ -12,16 +12,16 @@ type offer struct {
 	bytes []byte
 	n     int
 	err   error
-	try   func(fd uintptr) bool
+	try   func(fd uintptr)
 }
 
 func newOffer() *offer {
 	o := &offer{}
-	o.try = func(fd uintptr) bool {
+	o.try = func(fd uintptr) {
 		for {
-			o.n, o.err = syscall.Write(int(fd), o.bytes)
+			o.n, o.err = writeNow(fd, o.bytes)
 			if !errors.Is(o.err, syscall.EINTR) {
-				return true
+				return
 			}
 		}
 	}
@@ -39,7 +39,7 @@ func (o *offer) to(c *captured, bytes []byte) (n int, err error) {
 	}
 	o.bytes = bytes
 	defer func() { o.bytes = nil }()
-	if err := c.raw.Write(o.try); err != nil {
+	if err := c.raw.Control(o.try); err != nil { // Write would make ready to wait
 		return 0, err
 	}
 	switch {

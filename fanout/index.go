@@ -47,6 +47,7 @@ type group struct {
 	echo  string // what topic.echo returned of the scope
 	next  *group // of the topic
 	subs  []*subscription
+	one   [1]*subscription // where subs lies while there is but one: one place less to fetch on the way to most clients
 	// waiting counts the subscriptions that are to come in when they have their snapshot.
 	waiting int32
 	// fresh counts those in subs whose snapshot may have shown what the stream still brings: see subscription.seen.
@@ -173,8 +174,12 @@ func (s *subscription) activate(seen *seen) {
 	if s.seen = seen; seen != nil {
 		s.group.fresh++
 	}
-	s.at = int32(len(s.group.subs))
-	s.group.subs = append(s.group.subs, s)
+	g := s.group
+	if g.subs == nil {
+		g.subs = g.one[:0]
+	}
+	s.at = int32(len(g.subs))
+	g.subs = append(g.subs, s)
 }
 
 // suspend makes an active subscription wait for a snapshot again.

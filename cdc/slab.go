@@ -1,7 +1,7 @@
 package cdc
 
-// slab is the memory of small transactions that follow one another: to allocate each of them apart is a third of what it costs
-// to take in one of one row. A transaction that is kept keeps its slab, so that whoever keeps few of many takes a Clone.
+// slab is the memory of small transactions that follow one another: to allocate each of them apart makes it take twice as long
+// to assemble them (BenchmarkAssemble). A transaction that is kept keeps its slab, so whoever keeps few of many takes a Clone.
 type slab struct {
 	transactions []Transaction
 	bytes        []byte

@@ -37,9 +37,13 @@ func (h *Hub) Try(d cdc.Delivery) bool {
 	return true
 }
 
-// fewChanges is how many changes are so few that their delivery is a matter of a moment. After as many of a larger
-// transaction, what they have brought begins to be sent.
-const fewChanges = 500
+const (
+	// fewChanges is how many changes are so few that their delivery is a matter of a moment.
+	fewChanges = 500
+	// manyChanges is after how many of a larger transaction all that they have brought begins to be sent. Clients for which it
+	// is much are told before: see tellAfter. To tell the others as soon would cost them a write for each few frames.
+	manyChanges = 100_000
+)
 
 func (h *Hub) deliver(tx *cdc.Transaction, untrue []stale) {
 	defer h.flush()
@@ -99,7 +103,7 @@ func (h *Hub) routeAll(tx *cdc.Transaction, untrue []stale) (routed unseenTransa
 		h.dropLost()
 		changes++
 		h.splitIfLarge(changes)
-		if changes%fewChanges == 0 {
+		if changes%manyChanges == 0 {
 			h.flush()
 		}
 	}

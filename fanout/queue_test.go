@@ -170,3 +170,41 @@ func TestQueueKeepsOrder(t *testing.T) {
 		}
 	}
 }
+
+// What a transaction brings leaves together, but for what is so much that to wait for the rest would only take time.
+func TestQueueTellsOfMuchBeforeTheEnd(t *testing.T) {
+	q := newQueue(4 * tellAfter)
+	told := 0
+	q.serve(func() { told++ })
+	frame := make([]byte, tellAfter/4)
+	for i := range 4 {
+		if told != 0 {
+			t.Fatalf("told of %d frames", i)
+		}
+		q.push(frame)
+	}
+	if told != 1 {
+		t.Fatalf("told %d times of %d bytes", told, tellAfter)
+	}
+	q.push(frame)
+	if told != 1 {
+		t.Error("told again while it is served")
+	}
+	for {
+		frames, _, err := q.take(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(frames) == 0 {
+			break
+		}
+	}
+	q.push(frame)
+	if told != 1 {
+		t.Error("what was taken before counted again")
+	}
+	q.wake()
+	if told != 2 {
+		t.Error("not told at the end")
+	}
+}

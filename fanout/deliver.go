@@ -40,9 +40,10 @@ func (h *Hub) Try(d cdc.Delivery) bool {
 const (
 	// fewChanges is how many changes are so few that their delivery is a matter of a moment.
 	fewChanges = 500
-	// manyChanges is after how many of a larger transaction all that they have brought begins to be sent. Clients for which it
-	// is much are told before: see tellAfter. To tell the others as soon would cost them a write for each few frames.
-	manyChanges = 100_000
+	// manyChanges is after how many of a larger transaction all that they have brought begins to be sent, so that it need not all
+	// be kept until the end. Clients for which it is much are told before: see tellAfter. To tell the others sooner costs them
+	// a write for each few frames, and all of it is there no earlier.
+	manyChanges = 500_000
 )
 
 func (h *Hub) deliver(tx *cdc.Transaction, untrue []stale) {

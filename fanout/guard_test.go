@@ -138,6 +138,7 @@ func guardedFeed(t *testing.T, queueBytes int, test func(*testing.T, *guarded), 
 type emptySnapshots struct{ *club }
 
 func (s emptySnapshots) Snapshot(ctx context.Context, _ fanout.View) (*cdc.Snapshot, error) {
+	time.Sleep(time.Millisecond) // in the bubble: what is delivered right behind a subscription is there before it is read
 	visibility, err := s.visible(ctx)
 	return &cdc.Snapshot{Visibility: visibility, Upto: 1, Table: messages()}, err
 }

@@ -51,7 +51,7 @@ func (a *Assembler) Begin(xid uint32, commit LSN, at time.Time) error {
 		return fmt.Errorf("begin transaction %d: %w", xid, ErrTransactionOpen)
 	}
 	a.open = &a.whole
-	a.whole = assembly{xid: xid, commit: commit, time: at, buffer: a.whole.buffer[:0], more: more{tables: a.whole.tables[:0]}}
+	a.whole.xid, a.whole.commit, a.whole.time = xid, commit, at
 	return nil
 }
 
@@ -131,7 +131,7 @@ func (a *Assembler) finish(t *assembly, end LSN) (*Transaction, error) {
 		t.tables = nil
 	}
 	a.memory -= t.bytes
-	t.more = more{tables: t.tables}
+	*t = assembly{buffer: t.buffer[:0], more: more{tables: t.tables}} // they serve the next one
 	return tx, nil
 }
 

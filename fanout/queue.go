@@ -34,9 +34,9 @@ func newQueue(limit int) *queue { return &queue{limit: limit} }
 // tellAfter is how many bytes wait for one client before it is told of a transaction that still brings more.
 const tellAfter = 128 << 10
 
-// push adds a frame, without telling the taker, as long as it is not very much: what one transaction brings is to leave
-// together. A client that does not fit it has fallen behind: it loses what is queued and gets protocol.CloseSlowConsumer. push tells whether the queue is
-// still open.
+// push adds a frame, without telling the taker, as long as not very much waits: what one transaction brings is to leave
+// together. A client that does not fit it has fallen behind: it loses what is queued and gets protocol.CloseSlowConsumer. push
+// tells whether the queue is still open.
 func (q *queue) push(frame []byte) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

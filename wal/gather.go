@@ -74,18 +74,17 @@ func (c *gatheringConn) Read(p []byte) (int, error) {
 }
 
 // gather reads from the network, later where bytes come fast.
-func (c *gatheringConn) gather(p []byte) (n int, err error) {
+func (c *gatheringConn) gather(p []byte) (int, error) {
 	if c.gathering {
 		// The sleeper's thread waits for the network too. Unless told otherwise, it is woken for every message nevertheless.
 		c.mark.raise(gatherBuffer)
 		if !c.full {
 			time.Sleep(c.linger)
 		}
-		n, err = c.mark.read(c.Conn, p)
 	} else {
 		c.mark.lower()
-		n, err = c.Conn.Read(p)
 	}
+	n, err := c.mark.read(c.Conn, p)
 	c.watch(n, n == len(p))
 	return n, err
 }

@@ -27,6 +27,7 @@ type club struct {
 	mute    chan struct{}   // if not nil, an answer comes when it is closed, and is the one of when it was asked
 	asked   []string
 	forgets int
+	upto    cdc.LSN // where in the stream snapshots are
 	// anywhere: of a change it is not known which scope it concerns.
 	anywhere bool
 }
@@ -140,7 +141,7 @@ type emptySnapshots struct{ *club }
 func (s emptySnapshots) Snapshot(ctx context.Context, _ fanout.View) (*cdc.Snapshot, error) {
 	time.Sleep(time.Millisecond) // in the bubble: what is delivered right behind a subscription is there before it is read
 	visibility, err := s.visible(ctx)
-	return &cdc.Snapshot{Visibility: visibility, Upto: 1, Table: messages()}, err
+	return &cdc.Snapshot{Visibility: visibility, Upto: s.upto, Table: messages()}, err
 }
 
 func (s emptySnapshots) Visibility(ctx context.Context) (cdc.Visibility, error) {
@@ -384,6 +385,31 @@ func TestARemovedMemberGetsNoSnapshot(t *testing.T) {
 				time.Sleep(time.Second)
 				if member {
 					g.wants(ada, "snapshot hello")
+				} else {
+					g.wants(ada, "forbidden")
+				}
+			}, withSnapshots)
+		})
+	}
+}
+
+// A snapshot may be ahead of the stream, and show what was committed behind a removal that is still to come.
+func TestASnapshotAheadOfTheStreamWaitsForTheRemoval(t *testing.T) {
+	withSnapshots := func(ch *fanout.Channel) { ch.Snapshot = &fanout.SnapshotOptions{Limit: 9} }
+	for name, member := range map[string]bool{"removed": false, "given back": true} {
+		t.Run(name, func(t *testing.T) {
+			guardedFeed(t, 1<<20, func(_ *testing.T, g *guarded) {
+				g.deliver(g.says(1, "before"))
+				g.set(func() { g.shown, g.upto = 3, 300 })
+				ada := g.joins("ada", in42)
+				g.set(func() { g.members["42 ada"] = member }) // she was asked before
+				time.Sleep(time.Second)
+				g.wants(ada, "subscribed")
+				g.deliver(deleted(memberTable(), row(42, "ada")))
+				g.deliver(g.says(2, "is in the snapshot"))
+				time.Sleep(time.Second)
+				if member {
+					g.wants(ada, "snapshot")
 				} else {
 					g.wants(ada, "forbidden")
 				}

@@ -12,6 +12,9 @@ import (
 // of no such moment: it may show a commit that the stream has yet to bring, and not show one that it has brought. So it
 // is parked until the stream has passed all that it shows, and then what it does not show is put into it. What is sent
 // is the view at the position where the stream stands.
+//
+// Where rights may be taken away, every client's is parked: it may show what was committed behind a removal that the stream has
+// yet to bring. When it does, the subscription is on hold before the snapshot is completed.
 
 // park keeps a reading until the stream has passed its snapshot. Its number stays among those that run: what the
 // snapshot does not show is needed until then.

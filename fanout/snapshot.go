@@ -271,7 +271,8 @@ func (h *Hub) waiting(r *reading) map[asker]any {
 
 // complete sends the snapshot to each subscription that waits, then what the stream had brought and the snapshot
 // does not show, and lets the subscription go live. A client that has come while the rows were filtered for the others
-// waits for the next snapshot. Those of the extended protocol may have to wait for the stream: see park.
+// waits for the next snapshot. Those of the extended protocol, and of a channel with a guard, may have to wait for the stream:
+// see park.
 func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot, rows *shownRows) {
 	frames := map[shownTo][]byte{}
 	visibility := snapshot.Visibility // alone: the rows are not to live as long as the subscriptions
@@ -283,7 +284,7 @@ func (h *Hub) complete(r *reading, snapshot *cdc.Snapshot, rows *shownRows) {
 			delete(r.waiting, s)
 			h.await(s)
 			continue
-		case s.group.extended && h.position < snapshot.Upto:
+		case h.position < snapshot.Upto && (s.group.extended || s.group.channel().guard != nil):
 			parked = true
 			continue
 		case s.group.extended:

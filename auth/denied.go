@@ -63,3 +63,10 @@ func denied(err error) *Denied {
 	}
 	return deny(Forbidden)
 }
+
+// Undecided tells whether an error says that there was no decision: what had to be asked gave no answer. That is neither
+// a yes nor a no. Whoever gets it lets nobody in, and says that it may be tried again.
+func Undecided(err error) bool {
+	d := (*Denied)(nil)
+	return errors.As(err, &d) && d.Reason == Unavailable
+}

@@ -146,6 +146,10 @@ func (c *Client) Refuse(err *protocol.Error, about protocol.Message) {
 		c.Send(protocol.AppendErrorAbout(nil, err.Code, about.Channel, about.Scope.Raw, err.Detail))
 		return
 	}
+	if err.Code == protocol.CodeUnavailable { // there is no frame in which the base protocol could say so
+		c.Close(protocol.CloseTryAgainLater)
+		return
+	}
 	c.Send(protocol.AppendError(nil, err.Code))
 }
 

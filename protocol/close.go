@@ -13,6 +13,8 @@ const (
 	CloseFrameTooBig Close = 1009
 	// CloseServiceRestart ends a connection whose view can no longer be kept true and that must start afresh.
 	CloseServiceRestart Close = 1012
+	// CloseTryAgainLater ends a connection about which nothing could be decided: the server got no answer itself.
+	CloseTryAgainLater Close = 1013
 	// CloseUnauthorized ends a connection whose client failed to authenticate.
 	CloseUnauthorized Close = 4401
 	// CloseSlowConsumer ends a connection that takes in frames more slowly than they come.
@@ -32,6 +34,8 @@ func (c Close) Reason() string {
 		return "frame too big"
 	case CloseServiceRestart:
 		return "service restart"
+	case CloseTryAgainLater:
+		return "try again later"
 	case CloseUnauthorized:
 		return "unauthorized"
 	case CloseSlowConsumer:

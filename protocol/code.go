@@ -18,6 +18,9 @@ const (
 	CodeForbidden Code = "forbidden"
 	// CodeSnapshotUnavailable ends a subscription whose snapshot could not be read.
 	CodeSnapshotUnavailable Code = "snapshot_unavailable"
+	// CodeUnavailable says that what decides about a subscription gave no answer, or that the channel cannot be served yet. It is
+	// no refusal, and of the extended protocol: a connection of the base protocol is closed with CloseTryAgainLater.
+	CodeUnavailable Code = "unavailable"
 	// CodeInvalidMessage refuses a message of the extended protocol for one of the members that only that has.
 	CodeInvalidMessage Code = "invalid_message"
 )

@@ -1,6 +1,9 @@
 package protocol
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // The frames and members that the extended protocol adds. As with those of the base protocol, each function appends one
 // whole frame to dst. A cursor is Cursor.String.
@@ -98,7 +101,7 @@ func AppendReset(dst []byte, channel string, scope []byte, reason ResetReason) [
 }
 
 // AppendErrorAbout is AppendError with what the error is about and a text for people. channel and scope are left out where
-// they are empty.
+// they are empty. With CodeUnavailable it says after how long to ask again: RetryAfter.
 func AppendErrorAbout(dst []byte, code Code, channel string, scope []byte, message string) []byte {
 	dst = append(dst, `{"type":"error","code":`...)
 	dst = AppendString(dst, code)
@@ -112,8 +115,15 @@ func AppendErrorAbout(dst []byte, code Code, channel string, scope []byte, messa
 	}
 	dst = append(dst, `,"message":`...)
 	dst = AppendString(dst, message)
+	if code == CodeUnavailable {
+		dst = append(dst, `,"retryAfterMs":`...)
+		dst = strconv.AppendInt(dst, RetryAfter.Milliseconds(), 10)
+	}
 	return append(dst, '}')
 }
+
+// RetryAfter is how long a client waits at least before it asks again for what was unavailable.
+const RetryAfter = 2 * time.Second
 
 // AppendHeartbeat appends the frame that tells how far the stream has come where nothing else does.
 func AppendHeartbeat(dst []byte, cursor string) []byte {

@@ -61,6 +61,7 @@ func extendedServerFrames() map[string][]byte {
 			protocol.AppendPart(nil, "message", scope, moved)),
 		"v2-unsubscribed":  protocol.AppendUnsubscribed(nil, "message", scope),
 		"v2-reset":         protocol.AppendReset(nil, "message", scope, protocol.ResetLogExpired),
+		"v2-unavailable":   protocol.AppendErrorAbout(nil, protocol.CodeUnavailable, "message", scope, "it could not be decided whether the client may subscribe"),
 		"v2-error":         protocol.AppendErrorAbout(nil, protocol.CodeForbidden, "message", scope, "the client may not subscribe to this scope"),
 		"v2-heartbeat":     protocol.AppendHeartbeat(nil, cursor),
 		"v2-passed":        protocol.AppendPassed(nil, "0/16B3748", cursor),

@@ -21,9 +21,8 @@ const (
 // connConfig parses a connection string and pins the session settings that decide how values are printed, so that a
 // role's or a database's own settings change no byte of what clients get.
 func connConfig(url string) (*pgx.ConnConfig, error) {
-	config, err := pgx.ParseConfig(url)
+	config, err := parseURL(url)
 	if err != nil {
-		// pgx leaves the password out of the error's text.
 		return nil, fmt.Errorf("parse database URL: %w", err)
 	}
 	pin(&config.Config)
@@ -44,7 +43,7 @@ func pin(config *pgconn.Config) {
 
 // OpenPool makes the pool for everything beside the stream: catalog, setup, checkpoint. It does not connect yet.
 func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(url)
+	config, err := parsePoolURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("parse database URL: %w", err)
 	}
@@ -53,7 +52,7 @@ func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	config.ConnConfig.RuntimeParams["synchronous_commit"] = "local"
 	// Parsed anew for every connection: the password may be in a file, and another one by now.
 	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
-		now, err := pgx.ParseConfig(url)
+		now, err := parseURL(url)
 		if err == nil {
 			c.Password = now.Password
 		}

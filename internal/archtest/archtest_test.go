@@ -21,8 +21,9 @@ func rules() archtest.Rules {
 			"migrations":    {},
 			"cdc":           {},
 			"cdc/ingest":    {"cdc"},
+			"wal/dsn":       {},
 			"wal/values":    {"cdc"},
-			"wal":           {"cdc", "wal/values"},
+			"wal":           {"cdc", "wal/dsn", "wal/values"},
 			"fanout":        {"cdc", "protocol", "protocol/wire"},
 			"gateway":       {"auth", "cdc", "fanout", "protocol", "protocol/wire"},
 			// What is on the outside for Go programs: a face of internal/app.
@@ -30,7 +31,7 @@ func rules() archtest.Rules {
 
 			"internal/archtest": {},
 			"internal/cluster":  {},
-			"internal/config":   {},
+			"internal/config":   {"wal/dsn"},
 			"internal/demo":     {},
 			"internal/metrics":  {"cdc/ingest", "fanout", "gateway", "wal"},
 			"internal/pgtest":   {"internal/cluster"},
@@ -43,8 +44,8 @@ func rules() archtest.Rules {
 		Libraries: map[string][]string{
 			"nhooyr.io/websocket": {"gateway", "internal/tail"},
 			"github.com/jackc": {
-				"wal", "wal/values", "migrations", "auth",
-				"internal/app", "internal/cluster", "internal/config", "internal/demo", "internal/pgtest",
+				"wal", "wal/dsn", "wal/values", "migrations", "auth",
+				"internal/app", "internal/cluster", "internal/demo", "internal/pgtest",
 			},
 			"github.com/urfave/cli/v2":       {"internal/app", "internal/config"},
 			"github.com/prometheus":          {"internal/metrics"},

@@ -316,25 +316,28 @@ func TestVariablesThatAreRefused(t *testing.T) {
 func TestSecretsStayOutOfErrors(t *testing.T) {
 	const fix = ": write postgres://USER:PASSWORD@HOST:PORT/DATABASE, special characters in the password as %XX, " +
 		"or host=HOST user=USER password=PASSWORD dbname=DATABASE"
+	const port = "has a port that is not a number from 1 to 65535: write HOST:PORT; if that is a part of the password, " +
+		"write the special characters of user, password and parameters as %XX: @ is %40, / is %2F, ? is %3F, # is %23, & is %26, % is %25"
 	const slotFix = " has other characters than a-z, 0-9 and _: write 1 to 63 of a-z, 0-9 and _, for example mtbreactive"
 	for _, r := range []refusal{
 		{name: "bad port", file: "databaseUrl: postgres://app:canary@db.internal:port/app\n",
-			want: "reactive.yaml:1:14: databaseUrl is not a PostgreSQL connection string" + fix},
+			want: "reactive.yaml:1:14: databaseUrl " + port},
 		{name: "other database", file: "databaseUrl: mysql://app:canary@db.internal/app\n",
-			want: "reactive.yaml:1:14: databaseUrl is not a PostgreSQL connection string" + fix},
+			want: "reactive.yaml:1:14: databaseUrl is a mysql URL" + fix},
 		{name: "bad keyword", file: "databaseUrl: host=db.internal canary\n",
-			want: "reactive.yaml:1:14: databaseUrl is not a PostgreSQL connection string" + fix},
+			want: "reactive.yaml:1:14: databaseUrl has a word that is not NAME=VALUE: put values with spaces into single quotes; " +
+				`in them a quote is \' and a backslash \\`},
 		{name: "number", file: "databaseUrl: 4711\n",
 			want: "reactive.yaml:1:14: databaseUrl is a number to YAML: put it in quotes"},
 		{name: "missing file", file: "databaseUrl: postgres://app:canary@db.internal/app?sslmode=verify-full&sslrootcert=/absent/ca.pem\n",
 			want: `reactive.yaml:1:14: databaseUrl names the file "/absent/ca.pem", which cannot be read: no such file or directory: ` +
 				"write the path of a file that this process may read"},
 		{name: "flag", args: []string{"--database-url", "postgres://app:canary@db.internal:port/app"},
-			want: "--database-url: value is not a PostgreSQL connection string" + fix},
+			want: "--database-url: value " + port},
 		{name: "variable", env: map[string]string{"DATABASE_URL": "app:canary"},
 			want: "DATABASE_URL: value is not a PostgreSQL connection string" + fix},
 		{name: "empty", args: []string{"--database-url", " "},
-			want: "--database-url: value is not a PostgreSQL connection string" + fix},
+			want: "--database-url: value is empty" + fix},
 		{name: "in another key", file: "slot: postgres://app:canary@db.internal/app\n",
 			want: "reactive.yaml:1:7: slot (hidden)" + slotFix},
 		{name: "in another flag", args: []string{"--slot", "host=db.internal password=canary"},

@@ -3,36 +3,25 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/url"
 	"path"
 	"strconv"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/reactive-gw/reactive-gw/wal/dsn"
 )
 
-// databaseURL is a connection string that pgx understands. What pgx says is not repeated: it cannot promise to leave
-// the password out.
+// databaseURL is a connection string that can be used.
 func databaseURL(text string) (Secret, *mistake) {
-	m := &mistake{
-		problem: "is not a PostgreSQL connection string",
-		fix: "write postgres://USER:PASSWORD@HOST:PORT/DATABASE, special characters in the password as %XX, " +
-			"or host=HOST user=USER password=PASSWORD dbname=DATABASE",
-	}
-	text = strings.TrimSpace(text)
-	if text == "" {
-		return "", m
-	}
-	if _, err := pgx.ParseConfig(text); err != nil {
-		if file, ok := errors.AsType[*fs.PathError](err); ok {
-			m.problem = fmt.Sprintf("names the file %q, which cannot be read: %v", file.Path, file.Err)
-			m.fix = "write the path of a file that this process may read"
+	if _, err := dsn.Parse(text); err != nil {
+		m := &mistake{problem: "cannot be used", fix: "write postgres://USER:PASSWORD@HOST:PORT/DATABASE"}
+		if wrong, ok := errors.AsType[*dsn.Error](err); ok {
+			m.problem, m.fix = wrong.Problem, wrong.Fix
 		}
 		return "", m
 	}
-	return Secret(text), nil
+	return Secret(strings.TrimSpace(text)), nil
 }
 
 // address is host:port to listen on; an empty host means every interface, port 0 any free port.

@@ -3,10 +3,8 @@ package wal
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
-	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -32,28 +30,6 @@ func (e *SetupError) Error() string {
 type interruption struct{ error }
 
 func (e interruption) Unwrap() error { return e.error }
-
-// Temporary tells whether an error of a connection or a statement may go away by itself: the server is starting,
-// stopping, full or out of reach. What is left are mistakes that only the operator can mend.
-func Temporary(err error) bool {
-	var setup *SetupError
-	if errors.As(err, &setup) {
-		return len(setup.Findings) > 0 && !slices.ContainsFunc(setup.Findings, func(f Finding) bool { return !f.Passing })
-	}
-	if err == nil || errors.Is(err, ErrMessage) {
-		return false
-	}
-	var pg *pgconn.PgError
-	if errors.As(err, &interruption{}) || !errors.As(err, &pg) {
-		return true // no answer from the server: the connection failed
-	}
-	switch {
-	case pgerrcode.IsInvalidAuthorizationSpecification(pg.Code), pgerrcode.IsInvalidCatalogName(pg.Code),
-		pgerrcode.IsSyntaxErrororAccessRuleViolation(pg.Code), pgerrcode.IsFeatureNotSupported(pg.Code):
-		return false
-	}
-	return true
-}
 
 func hasCode(err error, code string) bool {
 	var pg *pgconn.PgError

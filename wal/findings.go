@@ -59,6 +59,7 @@ const (
 func (f *Facts) Findings(want Wanted) []Finding {
 	j := &judge{facts: f, want: want}
 	j.server()
+	j.writable()
 	j.settings()
 	j.publication()
 	for _, t := range want.Tables {

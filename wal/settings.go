@@ -21,11 +21,12 @@ type Settings struct {
 	Standbys       int           // connected, of the whole cluster, synchronous or not
 	FailoverGate   string        // synchronized_standby_slots, from version 17 on
 	FailoverAbsent []string      // slots of it that nobody uses: the stream waits for them
+	ReadOnly       string        // what has set default_transaction_read_only, as pg_settings calls it; empty where it is off
 }
 
 // serverSettings reads settings in their base units: megabytes, milliseconds. From version 18 on the idle timeout is in seconds.
 const serverSettings = `
-with s as (select name, setting, unit from pg_catalog.pg_settings),
+with s as (select name, setting, unit, source from pg_catalog.pg_settings),
 gate as (select trim(both '" ' from g) as slot from s, regexp_split_to_table(setting, ',') g
          where name = 'synchronized_standby_slots' and setting <> '')
 select (select case when setting::bigint < 0 then -1 else setting::bigint << 20 end from s where name = 'max_slot_wal_keep_size'),
@@ -37,7 +38,8 @@ select (select case when setting::bigint < 0 then -1 else setting::bigint << 20 
        (select count(*) from pg_catalog.pg_replication_slots where slot_type = 'physical' and active),
        coalesce((select setting from s where name = 'synchronized_standby_slots'), ''),
        array(select gate.slot from gate left join pg_catalog.pg_replication_slots r on r.slot_name = gate.slot
-             where r.active is not true)::text[]`
+             where r.active is not true)::text[],
+       coalesce((select source from s where name = 'default_transaction_read_only' and setting = 'on'), '')`
 
 func readSettings(ctx context.Context, q Querier) (*Settings, error) {
 	s := &Settings{}
@@ -45,7 +47,7 @@ func readSettings(ctx context.Context, q Querier) (*Settings, error) {
 		var idle float64
 		var timeout int64
 		err := rows.Scan(&s.KeepSize, &idle, &timeout, &s.SyncNames, &s.SyncStandbys, &s.SyncHidden, &s.Standbys,
-			&s.FailoverGate, &s.FailoverAbsent)
+			&s.FailoverGate, &s.FailoverAbsent, &s.ReadOnly)
 		s.IdleTimeout = time.Duration(idle * float64(time.Second))
 		s.SenderTimeout = time.Duration(timeout) * time.Millisecond
 		return err
@@ -91,6 +93,25 @@ func (j *judge) settings() {
 	} else {
 		j.add("synchronous_standby_names", Good, "", "commits wait for nobody who is away")
 	}
+}
+
+// writable judges whether the gateway's sessions may write, as its slot and its checkpoint need. A server that changes
+// roles is read-only for a while: a gateway that serves waits for that to end.
+func (j *judge) writable() {
+	source := j.facts.Settings.ReadOnly
+	if source == "" {
+		return
+	}
+	role := quote(j.facts.Role)
+	fix := fmt.Sprintf("ALTER ROLE %s SET default_transaction_read_only = off;", role)
+	switch source {
+	case "client":
+		fix = "-- take default_transaction_read_only out of databaseUrl, its options and PGOPTIONS"
+	case "database user":
+		fix = fmt.Sprintf("ALTER ROLE %s IN DATABASE %s SET default_transaction_read_only = off;", role, quote(j.facts.CurrentDatabase))
+	}
+	j.add("default_transaction_read_only", Fail, fix, "is on for role %s (set by: %s), and the gateway keeps its checkpoint in the database", j.facts.Role, source)
+	j.passing(true)
 }
 
 func orForever(d time.Duration) time.Duration {

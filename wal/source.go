@@ -38,6 +38,7 @@ type Source struct {
 	// walsender is the server's process for the last stream. yielded: clients were told that the slot is another's.
 	walsender uint32
 	yielded   bool
+	admitted  bool // the server has let a replication connection in
 	// unpublished is set by a notice: the server skipped changes for want of the publication.
 	unpublished atomic.Bool
 }
@@ -80,8 +81,8 @@ func (s *Source) Run(ctx context.Context, handoff *cdc.Handoff) error {
 			s.stats.set(Standby)
 			backoff = standbyPoll
 			s.yield(ctx, handoff)
-		case !Temporary(err):
-			return fmt.Errorf("stream: %w", err)
+		case s.ends(err):
+			return fmt.Errorf("stream: %w", Advise(err))
 		default:
 			if time.Since(began) > steady {
 				backoff = minBackoff
@@ -97,6 +98,13 @@ func (s *Source) Run(ctx context.Context, handoff *cdc.Handoff) error {
 			backoff = standbyPoll
 		}
 	}
+}
+
+// ends tells whether an error ends the gateway: what no retry mends does, and what somebody might mend does where the server
+// never let a stream begin.
+func (s *Source) ends(err error) bool {
+	v := Judge(err)
+	return v.Prospect == Permanent || v.Prospect == Lasting && v.Connecting && !s.admitted
 }
 
 // yield tells the clients of a gateway that was live, once, that another one has taken its slot. A walsender of our own
@@ -146,6 +154,7 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 		defer cancel()
 		_ = conn.Close(ctx)
 	}()
+	s.admitted = true
 	identity, err := pglogrepl.IdentifySystem(ctx, conn)
 	if err != nil {
 		return fmt.Errorf("identify system: %w", err)

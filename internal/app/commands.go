@@ -46,7 +46,7 @@ func commands(stdout, stderr io.Writer) *cli.App {
 			if err != nil {
 				return err
 			}
-			return action(c.Context, cfg)
+			return placeConnecting(cfg, action(c.Context, cfg))
 		}
 	}
 	app := &cli.App{

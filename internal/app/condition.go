@@ -19,6 +19,7 @@ type condition struct {
 type circumstances struct {
 	slot     string
 	running  bool // the database was found and set up
+	waitsFor *wal.Verdict
 	draining bool
 	source   wal.Stats
 	pressure wal.Pressure
@@ -46,6 +47,8 @@ func (c *circumstances) state() condition {
 	switch {
 	case c.draining:
 		return condition{"draining", "clients are sent away, and the process ends", "nothing"}
+	case !c.running && c.waitsFor != nil:
+		return condition{"starting", fmt.Sprintf("waiting for the database: %s: trying again every %s", c.waitsFor.What, databaseRetry), c.waitsFor.Do}
 	case !c.running:
 		return condition{"starting", "the gateway waits for the database, or for transactions to end that it has to wait for when it makes the slot",
 			"nothing; if it lasts, run `reactive-gw doctor`, and look for transactions that are open for long: SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY xact_start;"}
@@ -62,8 +65,12 @@ func (c *circumstances) state() condition {
 	if c.source.Failure == nil {
 		return condition{"connecting", "the stream begins", "nothing"}
 	}
-	return condition{"connecting", fmt.Sprintf("the stream ended at %s: %v", c.source.FailureAt.UTC().Format(time.RFC3339), c.source.Failure),
-		"nothing: it is tried again; if it lasts, run `reactive-gw doctor`"}
+	v := wal.Judge(c.source.Failure)
+	do := "nothing: it is tried again; if it lasts, run `reactive-gw doctor`"
+	if v.Do != "" && v.Do != "nothing" {
+		do = v.Do + "; it is tried again meanwhile"
+	}
+	return condition{"connecting", fmt.Sprintf("the stream ended at %s: %s", c.source.FailureAt.UTC().Format(time.RFC3339), v.What), do}
 }
 
 // afterReset says what an operator can do so that it does not happen again. Clients have started over by themselves.

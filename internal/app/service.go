@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -40,6 +39,7 @@ type Service struct {
 	accessPool   *pgxpool.Pool
 	// running is set once the gateway serves; until then operators are told "starting".
 	running  atomic.Pointer[parts]
+	waitsFor atomic.Pointer[wal.Verdict] // while it is starting; nil where nothing is known to be waited for
 	draining atomic.Bool
 }
 
@@ -76,6 +76,9 @@ func (s *Service) Run(ctx, late context.Context, serving func()) error {
 		return err
 	}
 	defer s.accessPool.Close()
+	if ignored := wal.IgnoredParameters(s.cfg.DatabaseURL.Reveal()); len(ignored) > 0 {
+		s.log.Warn("parameters of databaseUrl have no effect here", zap.Strings("parameters", ignored))
+	}
 	s.database = &wal.Server{
 		Pool: pool, Slot: s.cfg.Slot, Publication: s.cfg.Publication, Mode: wal.SetupMode(s.cfg.Setup), Log: s.log.Named("wal"),
 	}
@@ -120,30 +123,27 @@ func (s *Service) Run(ctx, late context.Context, serving func()) error {
 	return nil
 }
 
-// prepare inspects and sets up the database, and puts the parts together. It waits for a server that does not answer.
-// Without an error and without parts, ctx has ended.
+// prepare inspects and sets up the database, and puts the parts together. It waits for what passes by itself, and says
+// what that is. Without an error and without parts, ctx has ended.
 func (s *Service) prepare(ctx context.Context) (*parts, error) {
+	waits := waiting{log: s.log}
 	for {
 		p, err := s.tryPrepare(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil, nil
-		case err == nil || !wal.Temporary(err) || operatorsFault(err):
-			return p, err
+		case err == nil:
+			s.waitsFor.Store(nil)
+			return p, nil
+		case !wal.Temporary(err):
+			return nil, explain(s.cfg, err)
 		}
-		s.log.Warn("the database does not answer: trying again", zap.Error(err))
+		s.waitsFor.Store(waits.say(err, time.Now()))
 		select {
 		case <-time.After(databaseRetry):
 		case <-ctx.Done():
 		}
 	}
-}
-
-// operatorsFault: at the start also what may pass is said at once, and ends it.
-func operatorsFault(err error) bool {
-	var config *config.Error
-	var setup *wal.SetupError
-	return errors.As(err, &config) || errors.As(err, &setup)
 }
 
 func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {

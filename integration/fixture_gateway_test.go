@@ -84,6 +84,12 @@ func (g *gateway) awaitLogged(message string) (line map[string]any) {
 	return line
 }
 
+// awaitSaid waits for words anywhere in what the program writes for operators.
+func (g *gateway) awaitSaid(words string) {
+	g.t.Helper()
+	eventually(g.t, "the log has: "+words, func() bool { return strings.Contains(g.stderr.String(), words) })
+}
+
 func (g *gateway) awaitReady() { g.t.Helper(); g.awaitReadiness(http.StatusOK, "ready") }
 
 func (g *gateway) awaitReadiness(status int, why string) {

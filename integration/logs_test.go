@@ -67,7 +67,7 @@ reactive:
 	g.stop(interrupt)
 
 	unreachable := start(t, "postgres://postgres:"+password+"@"+freeAddress(t)+"/orders?sslmode=disable", yaml)
-	unreachable.awaitLogged("the database does not answer: trying again")
+	unreachable.awaitSaid("refuses connections: trying again in 1s")
 	malformed := run(t, t.TempDir(), []string{"DATABASE_URL=postgres://postgres:" + password + "@[::1:x/orders"})
 	if code := malformed.wait(); code != 2 {
 		t.Errorf("exit code %d for an address that is none", code)

@@ -78,7 +78,7 @@ func TestAGatewayThatIsThereBeforePostgresWaitsForIt(t *testing.T) {
 	operators := freeAddress(t)
 	g := start(t, database, chat, "--admin", operators)
 	g.operators = "http://" + operators
-	g.awaitLogged("the database does not answer: trying again")
+	g.awaitSaid("refuses connections: trying again in 1s")
 	g.awaitReadiness(http.StatusServiceUnavailable, "starting")
 	if status, _ := g.ask("/healthz"); status != http.StatusOK {
 		t.Errorf("/healthz answers %d: a restart would not help", status)
@@ -97,7 +97,7 @@ func TestAGatewayThatIsThereBeforePostgresWaitsForIt(t *testing.T) {
 func TestAGatewayThatWaitsForPostgresEndsOnASignal(t *testing.T) {
 	t.Parallel()
 	g := start(t, "postgres://postgres@"+freeAddress(t)+"/orders?sslmode=disable", chat)
-	g.awaitLogged("the database does not answer: trying again")
+	g.awaitSaid("refuses connections: trying again in 1s")
 	// The end of the test sends the signal and looks at the exit code.
 }
 

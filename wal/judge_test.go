@@ -203,16 +203,16 @@ func TestP74WhatAServerAnswers(t *testing.T) {
 		prospect wal.Prospect
 		what     string
 	}{
-		to("shop:wrong", "postgres"): {wal.Permanent, "does not take the password of user shop"},
-		to("missing", "postgres"):    {wal.Permanent, "does not let user missing into database postgres"},
-		to("nobody", "postgres"):     {wal.Permanent, "not permitted to log in"},
-		to("shop:pa55", "missing"):   {wal.Permanent, "has no database missing"},
-		to("shop:pa55", "private"):   {wal.Permanent, "does not let user shop connect to database private"},
-		to("shop:pa55", "closed"):     {wal.Lasting, "takes no connections to database closed"},
-		to("few", "postgres"):        {wal.Passing, "has no free connection"},
-		owner + "&schema=public":     {wal.Permanent, "does not take a parameter"},
-		owner + "&work_mem=plenty":   {wal.Permanent, "refuses the connection"},
-		owner + "&max_connections=7": {wal.Permanent, "does not take a parameter"},
+		to("shop:wrong", "postgres"):                                    {wal.Permanent, "does not take the password of user shop"},
+		to("missing", "postgres"):                                       {wal.Permanent, "does not let user missing into database postgres"},
+		to("nobody", "postgres"):                                        {wal.Permanent, "not permitted to log in"},
+		to("shop:pa55", "missing"):                                      {wal.Permanent, "has no database missing"},
+		to("shop:pa55", "private"):                                      {wal.Permanent, "does not let user shop connect to database private"},
+		to("shop:pa55", "closed"):                                       {wal.Lasting, "takes no connections to database closed"},
+		to("few", "postgres"):                                           {wal.Passing, "has no free connection"},
+		owner + "&schema=public":                                        {wal.Permanent, "does not take a parameter"},
+		owner + "&work_mem=plenty":                                      {wal.Permanent, "refuses the connection"},
+		owner + "&max_connections=7":                                    {wal.Permanent, "does not take a parameter"},
 		strings.Replace(owner, "sslmode=disable", "sslmode=require", 1): {wal.Lasting, "is not what databaseUrl asks for"},
 	} {
 		if v := connecting(t, url); v.Prospect != want.prospect || !strings.Contains(v.What, want.what) || v.Do == "" || strings.Contains(v.What+v.Do, "pa55") {

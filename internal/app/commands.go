@@ -22,7 +22,7 @@ const exitUsage = 2
 
 // Run executes the command line and returns the exit code. It returns when ctx has ended and everything is taken down.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	err := commands(stdout, stderr).RunContext(ctx, args)
+	err := commands(args, stdout, stderr).RunContext(ctx, args)
 	if err == nil {
 		return 0
 	}
@@ -36,7 +36,8 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 1
 }
 
-func commands(stdout, stderr io.Writer) *cli.App {
+func commands(args []string, stdout, stderr io.Writer) *cli.App {
+	usageError := usageErrors(args)
 	configured := func(action func(context.Context, *config.Config) error) cli.ActionFunc {
 		return func(c *cli.Context) error {
 			if c.Args().Present() {
@@ -116,20 +117,23 @@ func commands(stdout, stderr io.Writer) *cli.App {
 			},
 		},
 	}
-	inherit(app.Commands)
+	inherit(app.Commands, usageError)
 	return app
 }
 
 // inherit gives commands the application's settings that the library does not pass on.
-func inherit(commands []*cli.Command) {
+func inherit(commands []*cli.Command, usageError cli.OnUsageErrorFunc) {
 	for _, c := range commands {
 		c.OnUsageError, c.HideHelpCommand = usageError, true
-		inherit(c.Subcommands)
+		inherit(c.Subcommands, usageError)
 	}
 }
 
-func usageError(c *cli.Context, err error, _ bool) error {
-	return usage("%v: see %s --help", err, commandLine(c))
+// usageErrors says what is wrong with the command line. The library's words repeat values, which may be secret.
+func usageErrors(args []string) cli.OnUsageErrorFunc {
+	return func(c *cli.Context, err error, _ bool) error {
+		return usage("%s: see %s --help", config.Conceal(err.Error(), args), commandLine(c))
+	}
 }
 
 // unknownArgument is what a misspelt command is, too.
@@ -140,9 +144,9 @@ func unknownArgument(c *cli.Context) error {
 		names = append(names, known.Name)
 	}
 	if best, ok := config.Nearest(word, names); ok {
-		return usage("unknown argument %q: write %s, or see %s --help", word, best, commandLine(c))
+		return usage("unknown argument %s: write %s, or see %s --help", config.Quote(word), best, commandLine(c))
 	}
-	return usage("unknown argument %q: see %s --help", word, commandLine(c))
+	return usage("unknown argument %s: see %s --help", config.Quote(word), commandLine(c))
 }
 
 func commandLine(c *cli.Context) string { return cmp.Or(c.Command.HelpName, c.App.Name) }

@@ -23,6 +23,7 @@ type circumstances struct {
 	draining bool
 	source   wal.Stats
 	pressure wal.Pressure
+	exposed  *exposure
 }
 
 // conditions says what is the case, the state first.
@@ -32,6 +33,9 @@ func (c *circumstances) conditions() []condition {
 		list = append(list, condition{"wal pressure", fmt.Sprintf("the slot holds back %d of %d MB of log, and is lost beyond that%s; the gateway has let go of what it kept for clients that come back",
 			c.pressure.Retained>>20, c.pressure.Limit>>20, timeLeft(c.pressure)),
 			"look for transactions that are open for long (SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY xact_start), or give the slot more room: " + c.pressure.RaiseLimitSQL()})
+	}
+	if c.exposed != nil {
+		list = append(list, c.exposed.condition())
 	}
 	return list
 }

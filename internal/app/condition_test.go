@@ -16,7 +16,9 @@ func TestConditionsSayWhatIsTheCaseAndWhatToDo(t *testing.T) {
 		now  circumstances
 		want []string // name, a part of the detail, a part of what to do, for each
 	}{
-		"starting":    {circumstances{}, []string{"starting", "waits", "reactive-gw doctor"}},
+		"starting": {circumstances{}, []string{"starting", "waits", "reactive-gw doctor"}},
+		"waiting": {circumstances{waitsFor: &wal.Verdict{What: "db:5432 refuses connections", Do: "start it"}},
+			[]string{"starting", "waiting for the database: db:5432 refuses connections", "start it"}},
 		"draining":    {circumstances{running: true, draining: true}, []string{"draining", "sent away", "nothing"}},
 		"connecting":  {circumstances{running: true}, []string{"connecting", "begins", "nothing"}},
 		"interrupted": {circumstances{running: true, source: wal.Stats{Failure: errors.New("refused")}}, []string{"connecting", "refused", "reactive-gw doctor"}},

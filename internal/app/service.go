@@ -55,6 +55,7 @@ type parts struct {
 	hook     http.Handler  // takes events by POST; nil where none come so
 	listener *wal.Listener // nil where nothing listens
 	pressure atomic.Pointer[wal.Pressure]
+	exposed  *exposure // nil where a configuration says what is served
 }
 
 // Run sets up the database, serves clients until ctx ends, and takes everything down in order: clients are sent away, what
@@ -134,6 +135,9 @@ func (s *Service) prepare(ctx context.Context) (*parts, error) {
 			return nil, nil
 		case err == nil:
 			s.waitsFor.Store(nil)
+			if p.exposed != nil {
+				p.exposed.warn(s.log)
+			}
 			return p, nil
 		case !wal.Temporary(err):
 			return nil, explain(s.cfg, err)
@@ -183,7 +187,7 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
 		}
 	}
-	p = &parts{access: access, channels: tables.channels}
+	p = &parts{access: access, channels: tables.channels, exposed: exposed(s.cfg, s.functions, tables)}
 	unknown := wal.UnknownPressure()
 	p.pressure.Store(&unknown)
 	p.hub, err = fanout.NewHub(fanout.Options{

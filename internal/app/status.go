@@ -52,7 +52,7 @@ func (s *Service) status() any {
 		return v
 	}
 	source, hub, pressure := p.source.Stats(), p.hub.Stats(), *p.pressure.Load()
-	now.source, now.pressure = source, pressure
+	now.source, now.pressure, now.exposed = source, pressure, p.exposed
 	v.Conditions = now.conditions()
 	if r := source.Reset; r.Reason != "" {
 		v.LastReset = &lastReset{Reason: string(r.Reason), Detail: r.Detail, At: r.At.UTC(), Do: afterReset(r.Reason, s.cfg.Slot)}

@@ -3,6 +3,7 @@ package config
 import (
 	_ "embed"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -67,7 +68,11 @@ type Config struct {
 	Ingest *Ingest
 
 	places places
+	absent string
 }
+
+// Absent says, for people, that there is no configuration file, and where it was looked for. It is empty where there is one.
+func (c *Config) Absent() string { return c.absent }
 
 // Setup says who creates what is missing in the database.
 type Setup string
@@ -130,6 +135,9 @@ func (s Secret) String() string { return hidden }
 
 // GoString keeps the text out of %#v.
 func (s Secret) GoString() string { return hidden }
+
+// Format keeps the text out of every verb of fmt, those included that String is not asked for.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
 
 // MarshalText keeps the text out of JSON and YAML.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }

@@ -21,6 +21,12 @@ type document struct {
 	lookup   lookup
 	places   places
 	problems []Problem
+
+	// absent says where a file was looked for in vain; empty where one was read.
+	absent string
+	// environment are the variables that may be the gateway's, with their values; mentioned are those that the file names.
+	environment map[string]string
+	mentioned   []string
 }
 
 // lookup finds an environment variable, as os.LookupEnv does.
@@ -41,6 +47,7 @@ type element struct {
 // parse reads YAML; when that fails, the document has a problem and no root. The variables are for ${NAME}.
 func parse(file string, content []byte, variables lookup) *document {
 	d := &document{file: file, lookup: variables, places: places{}}
+	d.mentioned = mentionedVariables(content)
 	content = bytes.TrimPrefix(content, []byte("\ufeff"))
 	number := 0
 	for line := range bytes.Lines(content) {
@@ -55,7 +62,10 @@ func parse(file string, content []byte, variables lookup) *document {
 		var at *token.Token
 		message := "is not YAML"
 		if syntax, ok := errors.AsType[yaml.Error](err); ok {
-			at, message = syntax.GetToken(), message+": "+syntax.GetMessage()
+			at = syntax.GetToken()
+			if said := syntax.GetMessage(); !strings.Contains(said, `"`) { // what it quotes may be a secret
+				message += ": " + said
+			}
 		}
 		d.fail("", at, message, "indent with spaces, and put text with special characters into 'single quotes'")
 		return d

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -20,10 +21,15 @@ type mistake struct {
 	problem string
 	// fix suits any text. exactFix, where there is one, is made from the text and so is never said of a secret.
 	fix, exactFix string
+	// ofSecret, where there is one, is said of a secret instead.
+	ofSecret *mistake
 }
 
 // problem reports a mistake in the value, naming the value only if that gives no secret away.
 func (g given) problem(m *mistake) Problem {
+	if g.secret && m.ofSecret != nil {
+		m = m.ofSecret
+	}
 	subject := lastKey(g.path)
 	if g.place.outside != "" {
 		subject = "value"
@@ -58,16 +64,36 @@ func understand(values []given, read func(text string) *mistake) []Problem {
 	return problems
 }
 
-// quote makes text fit for an error: escaped, short, and hidden when it looks like the address of a database, because
-// anyone may put that into the wrong place.
+// quote makes text fit for an error: escaped, short, and hidden where it looks like the address of a database or has a
+// password in it, because anyone may put that into the wrong place.
 func quote(text string) string {
 	const longest = 80
-	_, authority, isURL := strings.Cut(text, "://")
-	if isURL && strings.Contains(authority, "@") || strings.Contains(strings.ToLower(text), "password") {
+	if secretive.MatchString(text) {
 		return hidden
 	}
 	if runes := []rune(text); len(runes) > longest {
 		return fmt.Sprintf("%q...", string(runes[:longest]))
 	}
 	return fmt.Sprintf("%q", text)
+}
+
+// secretive matches what must not be repeated: USER:PASSWORD@ of any URL, also where the scheme was forgotten, every URL of
+// a database, and NAME=VALUE of a secret.
+var secretive = regexp.MustCompile(`(?is):.*@|postgres[a-z0-9+]*:|jdbc:|(mysql|mariadb|mongodb)[a-z+]*:|(pass(word|wd|phrase)?|pwd|secret|token)\s*=|password`)
+
+// Quote gives a text that somebody has written for an error message, and (hidden) where it may hold a secret.
+func Quote(text string) string { return quote(text) }
+
+// Conceal takes out of a message what may hold a secret of the given words, such as those of a command line.
+func Conceal(message string, words []string) string {
+	for _, word := range words {
+		_, value, _ := strings.Cut(word, "=")
+		for _, text := range []string{word, value} {
+			if text == "" || !secretive.MatchString(text) {
+				continue
+			}
+			message = strings.NewReplacer(fmt.Sprintf("%q", text), hidden, text, hidden).Replace(message)
+		}
+	}
+	return message
 }

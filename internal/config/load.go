@@ -4,14 +4,18 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 )
 
-// defaultFile is read when there is no --config, if it exists.
-const defaultFile = "reactive.yaml"
+// defaultFile is read when there is no --config, if it exists. otherFile is what people call it who will wonder.
+const (
+	defaultFile = "reactive.yaml"
+	otherFile   = "reactive.yml"
+)
 
 // Flags returns a flag for every setting and --config. They read no environment and check nothing: Load does both, so
 // that a bad value is reported in the same way wherever it comes from.
@@ -33,7 +37,8 @@ func Flags() []cli.Flag {
 }
 
 // Load reads the configuration of a command that has Flags. The error is an *Error with everything that is wrong. A
-// value in the file that a flag or the environment overrides is not looked at.
+// value in the file that a flag or the environment overrides is not looked at. A variable that begins as the gateway's own
+// do and is none of them is a mistake, as an unknown key in the file is.
 func Load(c *cli.Context) (*Config, error) {
 	d, err := open(c)
 	if err != nil {
@@ -46,6 +51,7 @@ func Load(c *cli.Context) (*Config, error) {
 // the file's path in errors, and database is the connection string whatever else says so.
 func LoadWith(c *cli.Context, name string, content []byte, database Secret) (*Config, error) {
 	d := parse(name, content, os.LookupEnv)
+	d.environment = ourVariables(os.Environ())
 	return resolve(d, func(s setting) (string, []string) {
 		if s.secret {
 			return "the database", []string{database.Reveal()}
@@ -58,7 +64,11 @@ func LoadWith(c *cli.Context, name string, content []byte, database Secret) (*Co
 // and database, which errors call databaseName, is the connection string. There are no flags, and of the environment only
 // what content names as ${NAME}.
 func Parse(name string, content []byte, databaseName string, database Secret) (*Config, error) {
-	return resolve(parse(name, content, os.LookupEnv), func(s setting) (string, []string) {
+	d := parse(name, content, os.LookupEnv)
+	if d.root == nil {
+		d.absent = name + " is empty"
+	}
+	return resolve(d, func(s setting) (string, []string) {
 		if s.secret {
 			return databaseName, []string{database.Reveal()}
 		}
@@ -76,9 +86,18 @@ func open(c *cli.Context) (*document, error) {
 		file = defaultFile
 	}
 	content, err := os.ReadFile(file)
+	absent := ""
 	switch {
 	case err != nil && !named && errors.Is(err, fs.ErrNotExist):
 		// Everything may come from flags and the environment.
+		if _, err := os.Stat(otherFile); err == nil {
+			return nil, NewError(Problem{File: otherFile, Key: "config", Problem: "is not read: only " + defaultFile + " is where no file is named",
+				Fix: "rename it, or write --config " + otherFile})
+		}
+		if path, err := filepath.Abs(file); err == nil {
+			file = path
+		}
+		absent = "there is no file " + file
 	case err != nil:
 		cause := err
 		if pathError, ok := errors.AsType[*fs.PathError](err); ok {
@@ -87,7 +106,9 @@ func open(c *cli.Context) (*document, error) {
 		return nil, NewError(Problem{File: file, Key: "config", Problem: "cannot be read: " + cause.Error(),
 			Fix: "give --config or REACTIVE_CONFIG the path of a file that this process may read"})
 	}
-	return parse(file, content, os.LookupEnv), nil
+	d := parse(file, content, os.LookupEnv)
+	d.absent, d.environment = absent, ourVariables(os.Environ())
+	return d, nil
 }
 
 // outside finds a setting in the flags or else in the environment: the name that gave it, and its text, or for a list

@@ -280,7 +280,7 @@ func TestExampleIsTheDefaults(t *testing.T) {
 			t.Errorf("%s is not in reactive.example.yaml", s.key)
 		}
 	}
-	example.places, defaults.places = nil, nil
+	example.places, defaults.places, defaults.absent = nil, nil, ""
 	if !reflect.DeepEqual(example, defaults) {
 		t.Errorf("reactive.example.yaml is not the defaults:\ngot  %v\nwant %v", example, defaults)
 	}

@@ -12,12 +12,13 @@ func resolve(d *document, outside func(setting) (name string, texts []string)) (
 	if len(d.problems) > 0 {
 		return nil, NewError(d.problems...)
 	}
-	c := &Config{places: d.places, Resume: defaultResume()}
+	c := &Config{places: d.places, absent: d.absent, Resume: defaultResume()}
 	inFile := map[string]ast.Node{}
 	var keys []key
 	for _, s := range settings() {
 		keys = append(keys, key{s.key, func(path string, node ast.Node) { inFile[path] = node }})
 	}
+	// These are more than a flag or a variable can hold: see sections.
 	keys = append(keys, key{"authenticate", func(path string, node ast.Node) { c.Authenticate = d.authenticate(path, node) }})
 	keys = append(keys, key{"ingest", func(path string, node ast.Node) { c.Ingest = d.ingest(path, node) }})
 	keys = append(keys, key{"reactive", func(path string, node ast.Node) { c.Reactive = d.reactive(path, node) }})
@@ -29,8 +30,12 @@ func resolve(d *document, outside func(setting) (name string, texts []string)) (
 		values := d.choose(s, inFile[s.key], outside)
 		d.problems = append(d.problems, understand(values, func(text string) *mistake { return s.read(c, text) })...)
 	}
+	d.problems = append(d.problems, unknownVariables(d.environment, d.mentioned)...)
 	if len(d.problems) == 0 {
 		d.problems = c.contradictions()
+	}
+	if len(d.problems) == 0 {
+		d.problems = c.strandedVariables(d.environment)
 	}
 	if err := NewError(d.problems...); err != nil {
 		return nil, err

@@ -90,8 +90,12 @@ func expand(written string, variables lookup) (string, *mistake) {
 		}
 		value, set := variables(name)
 		if !set {
-			return "", &mistake{problem: "needs the environment variable " + name + ", which is not set",
+			m := &mistake{problem: "needs the environment variable " + name + ", which is not set",
 				fix: "set " + name + ", or write the value itself"}
+			if name != strings.ToUpper(name) { // more likely a piece of a password
+				m.ofSecret = &mistake{problem: "needs an environment variable that is not set", fix: "set it, or write $${ for the two characters themselves"}
+			}
+			return "", m
 		}
 		b.WriteString(before + value)
 		rest = after

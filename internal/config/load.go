@@ -103,6 +103,9 @@ func open(c *cli.Context) (*document, error) {
 		if pathError, ok := errors.AsType[*fs.PathError](err); ok {
 			cause = pathError.Err
 		}
+		if quote(file) == hidden {
+			file = hidden
+		}
 		return nil, NewError(Problem{File: file, Key: "config", Problem: "cannot be read: " + cause.Error(),
 			Fix: "give --config or REACTIVE_CONFIG the path of a file that this process may read"})
 	}

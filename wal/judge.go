@@ -72,7 +72,8 @@ func (e *advised) Unwrap() error { return e.err }
 
 const runDoctor = "run `reactive-gw doctor`"
 
-// Judge says what an error of a connection, a statement or a setup means. It goes by types and codes, never by texts.
+// Judge says what an error of a connection, a statement or a setup means. It goes by types and codes, never by texts. No
+// error has the zero Verdict.
 func Judge(err error) Verdict {
 	var setup *SetupError
 	var address *dsn.Error
@@ -80,6 +81,8 @@ func Judge(err error) Verdict {
 	var connect *pgconn.ConnectError
 	var pg *pgconn.PgError
 	switch {
+	case err == nil:
+		return Verdict{}
 	case errors.As(err, &setup):
 		return setup.verdict()
 	case errors.Is(err, ErrMessage):

@@ -93,7 +93,8 @@ func Judge(err error) Verdict {
 		what, do := waiter.WaitsFor()
 		return Verdict{What: what, Do: do}
 	case errors.As(err, &address):
-		return Verdict{Prospect: Permanent, What: address.Problem, Do: address.Fix, Connecting: true}
+		// A string that was good at the start names files, which somebody may be about to replace.
+		return Verdict{Prospect: Lasting, What: "the connection string " + address.Problem, Do: address.Fix, Connecting: true}
 	case errors.As(err, &connect):
 		return judgeConnect(connect)
 	case errors.As(err, &pg):

@@ -76,16 +76,15 @@ func hostsOf(c *pgconn.Config) (hosts []string, tlsRequired bool) {
 
 // attempts takes apart what was joined.
 func attempts(err error) []error {
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		if joined, ok := e.(interface{ Unwrap() []error }); ok {
-			var all []error
-			for _, one := range joined.Unwrap() {
-				all = append(all, attempts(one)...)
-			}
-			return all
-		}
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		return []error{err}
 	}
-	return []error{err}
+	var all []error
+	for _, one := range joined.Unwrap() {
+		all = append(all, attempts(one)...)
+	}
+	return all
 }
 
 const (
@@ -126,17 +125,15 @@ func (a *attempt) judge() (v Verdict, known bool) {
 		return lasting(checkTLS, "%s does not agree on TLS: %v", at, rootCause(a.err)), false
 	case errors.As(a.err, &tls.RecordHeaderError{}):
 		return lasting(checkAddress, "%s does not speak TLS", at), false
+	case errors.Is(a.err, syscall.ECONNREFUSED):
+		return passing("%s refuses connections", at), true
+	case errors.Is(a.err, syscall.ENOENT):
+		return passing("there is no socket %s", at), true
+	case errors.Is(a.err, syscall.EACCES), errors.Is(a.err, syscall.EPERM):
+		return lasting("let the gateway's user reach it", "this user may not connect to %s", at), true
+	case errors.Is(a.err, syscall.ECONNRESET), errors.Is(a.err, syscall.EPIPE):
+		return passing("%s closes every connection at once", at), true
 	case errors.As(a.err, &system):
-		switch system {
-		case syscall.ECONNREFUSED:
-			return passing("%s refuses connections", at), true
-		case syscall.ENOENT:
-			return passing("there is no socket %s", at), true
-		case syscall.EACCES, syscall.EPERM:
-			return lasting("let the gateway's user reach it", "this user may not connect to %s", at), true
-		case syscall.ECONNRESET, syscall.EPIPE:
-			return passing("%s closes every connection at once", at), true
-		}
 		return passing("%s cannot be reached: %v", at, system), true
 	case errors.Is(a.err, io.EOF), errors.Is(a.err, io.ErrUnexpectedEOF):
 		return passing("%s closes every connection at once", at), true

@@ -1,6 +1,7 @@
 package wal_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -41,7 +42,7 @@ func newPooler(t *testing.T, server string) *pooler {
 				return
 			}
 			if err == nil {
-				passing.Go(func() { defer conn.Close(); p.pass(conn, to) })
+				passing.Go(func() { defer conn.Close(); p.pass(t.Context(), conn, to) })
 			}
 		}
 	})
@@ -51,7 +52,7 @@ func newPooler(t *testing.T, server string) *pooler {
 	return p
 }
 
-func (p *pooler) pass(client net.Conn, to string) {
+func (p *pooler) pass(ctx context.Context, client net.Conn, to string) {
 	backend := pgproto3.NewBackend(client, client)
 	message, err := backend.ReceiveStartupMessage()
 	if err != nil {
@@ -66,7 +67,7 @@ func (p *pooler) pass(client net.Conn, to string) {
 		_ = backend.Flush()
 		return
 	}
-	server, err := net.Dial("tcp", to)
+	server, err := new(net.Dialer).DialContext(ctx, "tcp", to)
 	if err != nil {
 		return
 	}

@@ -87,8 +87,12 @@ func refusal(frame []byte) (code string, refused bool) {
 	return e.Code, err == nil && e.Type == "error"
 }
 
-// dialError names the address without its query, which may hold a token.
+// dialError names the address without its query, which may hold a token, and without USER:PASSWORD.
 func dialError(address string, response *http.Response, err error) error {
+	if i := strings.LastIndexByte(address, '@'); i >= 0 {
+		scheme, _, _ := strings.Cut(address, "://")
+		address = scheme + "://" + address[i+1:]
+	}
 	url, _, _ := strings.Cut(address, "?")
 	switch {
 	case response == nil:

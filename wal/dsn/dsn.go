@@ -116,8 +116,20 @@ func blame(given []parameter, err error) error {
 	return &Error{"is not a PostgreSQL connection string", wholeFix}
 }
 
-// tlsVersions are libpq's names of them.
-var tlsVersions = map[string]uint16{"TLSv1": tls.VersionTLS10, "TLSv1.1": tls.VersionTLS11, "TLSv1.2": tls.VersionTLS12, "TLSv1.3": tls.VersionTLS13}
+// tlsVersion understands libpq's names; 0 is none of them.
+func tlsVersion(name string) uint16 {
+	switch name {
+	case "TLSv1":
+		return tls.VersionTLS10
+	case "TLSv1.1":
+		return tls.VersionTLS11
+	case "TLSv1.2":
+		return tls.VersionTLS12
+	case "TLSv1.3":
+		return tls.VersionTLS13
+	}
+	return 0
+}
 
 // eachTLS changes the settings of every way to connect that is encrypted.
 func (a *Address) eachTLS(change func(*tls.Config)) {

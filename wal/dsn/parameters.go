@@ -128,13 +128,13 @@ func (a *Address) settle() error {
 		"ssl_min_protocol_version": func(c *tls.Config, version uint16) { c.MinVersion = max(version, tls.VersionTLS12) },
 		"ssl_max_protocol_version": func(c *tls.Config, version uint16) { c.MaxVersion = version },
 	} {
-		text, is := params[name]
+		text := params[name]
 		delete(params, name)
-		version, ok := tlsVersions[text]
-		if is && text != "" && !ok {
+		version := tlsVersion(text)
+		if text != "" && version == 0 {
 			return &Error{"has a " + name + " that cannot be used", "write TLSv1.2 or TLSv1.3"}
 		}
-		if ok {
+		if version != 0 {
 			a.eachTLS(func(c *tls.Config) { set(c, version) })
 		}
 	}

@@ -17,6 +17,7 @@ import (
 type exposure struct {
 	absent          string // that there is no configuration, and where it was looked for
 	audience        string
+	place           string // where a configuration belongs
 	tables, columns int
 	secretive       []string // tables with the columns that look like secrets, not more than mostSecretive
 	more            int      // such tables beyond these
@@ -29,9 +30,10 @@ func exposed(cfg *config.Config, functions Functions, s *served) *exposure {
 	if cfg.Absent() == "" {
 		return nil
 	}
-	e := &exposure{absent: cfg.Absent(), audience: "everyone who can connect to " + cfg.Listen, tables: len(s.channels)}
+	e := &exposure{absent: cfg.Absent(), audience: "everyone who can connect to " + cfg.Listen, tables: len(s.channels),
+		place: "in reactive.yaml, or in a file that --config names"}
 	if functions.Authenticate != nil {
-		e.audience = "every client that Options.Authenticate lets in"
+		e.audience, e.place = "every client that Options.Authenticate lets in", "in Options.Config"
 	}
 	for _, w := range s.wanted {
 		if w.Watched {
@@ -60,7 +62,7 @@ func (e *exposure) condition() condition {
 		detail += fmt.Sprintf(", and columns of %d more tables", e.more)
 	}
 	return condition{"no configuration", detail,
-		"name the tables to serve under reactive, what is kept back under columns, and who may see what under authenticate and authorize, in reactive.yaml or in a file that --config names"}
+		"name the tables to serve under reactive, what is kept back under columns, and who may see what under authenticate and authorize, " + e.place}
 }
 
 func (e *exposure) warn(log *zap.Logger) {

@@ -2,11 +2,15 @@ package app
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/reactive-gw/reactive-gw/auth"
+	"github.com/reactive-gw/reactive-gw/fanout"
+	"github.com/reactive-gw/reactive-gw/internal/config"
 	"github.com/reactive-gw/reactive-gw/wal"
 )
 
@@ -47,6 +51,37 @@ func TestP77KeysOfTablesAreNoSecrets(t *testing.T) {
 	table.Columns = append(table.Columns, text("api_key"), text("salt"), text("otp"), text("secret"))
 	if got := strings.Join(secretColumns(table), " "); got != "api_key salt otp ..." {
 		t.Errorf("found %q", got)
+	}
+}
+
+// A program that has the gateway in it decides itself who its clients are, and may have configured nothing else.
+func TestP77AProgramWithoutAConfiguration(t *testing.T) {
+	served := &served{
+		channels: []fanout.Channel{{Name: "account"}},
+		wanted: []wal.WantedTable{
+			{TableInfo: &wal.TableInfo{TableName: wal.TableName{Schema: "public", Name: "account"}, Columns: []wal.ColumnInfo{{Name: "id"}, {Name: "password"}}}},
+			{TableInfo: &wal.TableInfo{Columns: []wal.ColumnInfo{{Name: "secret"}}}, Watched: true},
+		},
+	}
+	functions := Functions{Authenticate: func(*http.Request) (*auth.Principal, error) { return nil, nil }}
+	for text, want := range map[string]string{
+		"":               "Options.Config is empty: 1 tables with 2 columns are served, rows and all, to every client that Options.Authenticate lets in; these look like secrets: public.account (password)",
+		"slot: orders\n": "",
+	} {
+		cfg, err := config.Parse("Options.Config", []byte(text), "Options.DatabaseURL", "postgres://db.internal/shop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := exposed(cfg, functions, served)
+		if want == "" {
+			if e != nil {
+				t.Errorf("%q: %+v", text, e)
+			}
+			continue
+		}
+		if got := e.condition().Detail; got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
 	}
 }
 

@@ -21,7 +21,7 @@ func splitURL(text string) ([]parameter, error) {
 		given = append(given, parameter{name, value, bare})
 		return nil
 	}
-	stray := &Error{"has an @ where none ends USER:PASSWORD, or a special character before it", escapeFix}
+	stray := &Error{"has an @ too many, or another special character of the password that is not escaped", escapeFix}
 	rest := text
 	if i := strings.IndexAny(rest, "@/"); i >= 0 && rest[i] == '@' {
 		user, password, has := strings.Cut(rest[:i], ":")

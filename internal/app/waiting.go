@@ -39,13 +39,15 @@ func explain(cfg *config.Config, err error) error {
 	return wal.Advise(err)
 }
 
-// placeConnecting gives an error of connecting the place of databaseUrl, and leaves any other as it is.
+// placeConnecting gives an error of connecting the words of its verdict and, where databaseUrl may be wrong, its place. It
+// leaves any other as it is.
 func placeConnecting(cfg *config.Config, err error) error {
-	if err == nil {
-		return nil
-	}
-	if v := wal.Judge(err); v.Connecting {
+	switch v := wal.Judge(err); {
+	case !v.Connecting:
+		return err
+	case v.Prospect == wal.Passing:
+		return wal.Advise(err)
+	default:
 		return config.NewError(cfg.Problem("databaseUrl", v.What, v.Do))
 	}
-	return err
 }

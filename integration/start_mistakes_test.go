@@ -70,7 +70,7 @@ func TestP74MistakesEndTheStartWithWhatToDo(t *testing.T) {
 	pgtest.Exec(t, database, "create role "+role+" login superuser")
 	t.Cleanup(func() { pgtest.Exec(t, database, fmt.Sprintf("drop owned by %[1]s; drop role %[1]s", role)) })
 	pgtest.Exec(t, database, fmt.Sprintf("alter role %s in database %s set default_transaction_read_only = on", role, name))
-	pooler := refuser(t, func(parameters map[string]string) *pgproto3.ErrorResponse {
+	pooler := refuser(t, func(map[string]string) *pgproto3.ErrorResponse {
 		return fatal("08P01", "unsupported startup parameter: extra_float_digits")
 	})
 	password := refuser(t, func(p map[string]string) *pgproto3.ErrorResponse {

@@ -152,7 +152,7 @@ func TestStartAndStopAgainAndAgain(t *testing.T) {
 			t.Error("an event was taken after the end")
 		}
 		late := httptest.NewRecorder()
-		gw.ServeHTTP(late, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/ws", nil))
+		gw.ServeHTTP(late, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/ws", nil))
 		if late.Code != http.StatusServiceUnavailable {
 			t.Errorf("after the end a client gets %d", late.Code)
 		}
@@ -226,7 +226,7 @@ func TestASecondGatewayStandsByForTheFirst(t *testing.T) {
 		t.Fatalf("the second one is ready: %v, %s", ready, why)
 	}
 	away := httptest.NewRecorder()
-	second.ServeHTTP(away, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/ws", nil))
+	second.ServeHTTP(away, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/ws", nil))
 	if away.Code != http.StatusServiceUnavailable {
 		t.Errorf("its clients get %d", away.Code)
 	}
@@ -285,7 +285,7 @@ func TestAHookNeedsATokenThatIsNotGuessed(t *testing.T) {
 		}
 	}
 	health := httptest.NewRecorder()
-	gw.Admin().ServeHTTP(health, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))
+	gw.Admin().ServeHTTP(health, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/readyz", nil))
 	if health.Code != http.StatusOK {
 		t.Errorf("/readyz says %d %s", health.Code, health.Body)
 	}

@@ -21,11 +21,11 @@ type endpoint struct {
 	turns   chan struct{} // one for each request at a time
 }
 
-// MaxRequests is how many requests are under way at a time to one address. More wait for their turn: without a bound a storm
+// MaxRequests is how many requests to one address are under way at a time. Others wait for their turn: without a bound a storm
 // of clients would open a connection for each.
 const MaxRequests = 32
 
-// errPlainHTTP names the option, and not a key of a configuration: who reads one adds its name.
+// errPlainHTTP does not name the key that allows it: a caller with a configuration does.
 var errPlainHTTP = errors.New("others on the way could read and change what is sent")
 
 // PlainHTTP tells whether an error says that an address would be reached without TLS.

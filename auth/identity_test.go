@@ -56,7 +56,7 @@ func TestW36ClaimsThatAreNoUnicodeAreNobodys(t *testing.T) {
 		t.Logf("%s", claims)
 		wantDenied(t, err, want)
 
-		// Whoever else says it is understood no differently, but a webhook that cannot be understood has not answered.
+		// A webhook's answer is read in the same way, but one that cannot be understood is no answer.
 		s := &service{}
 		s.says(200, []byte(claims))
 		if want != "" {

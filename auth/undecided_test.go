@@ -199,7 +199,7 @@ func TestW37WebhookConnections(t *testing.T) {
 	}
 }
 
-// Who waits for a turn does not lose the time for the answer, and does not wait for ever.
+// A request that waits for its turn keeps its time for the answer, and gives up in the end.
 func TestW37WebhookTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &service{takes: 1500 * time.Millisecond}

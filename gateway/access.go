@@ -52,7 +52,7 @@ func (s *session) authorized(ctx context.Context, channel string, value fanout.S
 var errOtherSubject = errors.New("the token is of another subject than the one before")
 
 // renew takes a new token for the one that the client came with. It has to be of the same subject; everything that was
-// decided by the old one's claims is decided anew. A token that is refused ends the connection, as at the beginning. One about
+// decided by the old one's claims is decided again. A token that is refused ends the connection, as at the beginning. One about
 // which nobody can say leaves the client with the old one, until that expires.
 func (s *session) renew(ctx context.Context, token string) error {
 	verifier, ok := s.gateway.options.Authenticate.(auth.Verifier)

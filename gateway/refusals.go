@@ -73,7 +73,7 @@ func (r *Refusals) note(reason Refusal, fields ...zap.Field) {
 	}
 }
 
-// count tells whether it is to be said, and how many were not since the last one that was.
+// count tells whether to log a line, and how many refusals had none since the last one.
 func (r *Refusals) count(reason Refusal) (unsaid uint64, say bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

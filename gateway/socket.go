@@ -34,7 +34,7 @@ func accept(w http.ResponseWriter, r *http.Request, options *Options) (*socket, 
 	if options.Compression {
 		compression = websocket.CompressionNoContextTakeover
 	}
-	// The library compares names in any case, and confirms them as the client writes them: it sees the one that it is to confirm.
+	// The library compares names in any case, and confirms them as the client writes them. So it sees the chosen one alone.
 	subprotocol := chosenSubprotocol(r)
 	r = r.WithContext(r.Context())
 	r.Header = r.Header.Clone()

@@ -157,6 +157,18 @@ func TestS5DemoAsRootFollowsNoLinks(t *testing.T) {
 	}
 }
 
+// The end of its terminal is the end of a demo, in order.
+func TestW35ADemoEndsWithItsTerminal(t *testing.T) {
+	onAnyServer(t)
+	d := startDemo(t, nil)
+	if code := d.stop(syscall.SIGHUP); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if left := processes(d.temp); len(left) > 0 {
+		t.Errorf("processes are left:\n%s", strings.Join(left, "\n"))
+	}
+}
+
 func TestDemoDiesWithoutLeavingAServer(t *testing.T) {
 	onAnyServer(t)
 	d := startDemo(t, nil)

@@ -217,6 +217,24 @@ func TestStopUnderLoadLeavesNothing(t *testing.T) {
 	}
 }
 
+// The program that has the gateway in it has no listener that the gateway knows of: all addresses are answered, and names on request.
+func TestW33AnEmbeddedGatewayChecksHost(t *testing.T) {
+	o := newOrders(t)
+	o.Config += "allowedHosts: [shop.internal]\n"
+	gw := start(t, o)
+	for host, want := range map[string]bool{"localhost:8080": true, "10.0.0.7": true, "shop.internal": true, "evil.example": false, "": false} {
+		for what, handler := range map[string]http.Handler{"clients": gw, "operators": gw.Admin()} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/status", nil)
+			r.Host = host
+			answer := httptest.NewRecorder()
+			handler.ServeHTTP(answer, r)
+			if (answer.Code != http.StatusForbidden) != want {
+				t.Errorf("%s get %d as %q", what, answer.Code, host)
+			}
+		}
+	}
+}
+
 func TestASecondGatewayStandsByForTheFirst(t *testing.T) {
 	o := newOrders(t)
 	leavesNothing(t)

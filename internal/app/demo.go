@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/signal"
 	"syscall"
 
 	"github.com/jackc/pgerrcode"
@@ -57,7 +58,12 @@ func runDemo(c *cli.Context, stdout, stderr io.Writer) (err error) {
 	}
 	log := newLogger(stderr, cfg.LogLevel)
 	defer flush(log)
-	outlive(syscall.SIGPIPE) // not the terminal: who closes its window wants the demo to end
+	outlive(syscall.SIGPIPE)
+	if !signal.Ignored(syscall.SIGHUP) { // the end of a demo's terminal is the end of the demo, unless nohup started it
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(ctx, syscall.SIGHUP)
+		defer stop()
+	}
 
 	fmt.Fprintln(stdout, "starting a private PostgreSQL ...")
 	postgres, err := cluster.New(ctx, cluster.Options{

@@ -25,7 +25,7 @@ const (
 	keptOperators = 32
 	// keptDatabase are connections to the database, of all pools, and those of the log and of notifications.
 	keptDatabase = 24
-	// farewells is the most room beside clients for those that are not upgraded yet or are told to go.
+	// farewells is the most room for connections that are not upgraded yet, or that only hear why they are refused.
 	farewells = 256
 )
 

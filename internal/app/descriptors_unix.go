@@ -8,7 +8,7 @@ import (
 )
 
 // raiseDescriptors raises the number of files that the process may have open to the most that it may set, and returns it; 0 where
-// it is not known or without bound. Go's runtime does so too, and may not do so for ever.
+// it is not known or without bound. Go's runtime raises it too, but promises nothing.
 func raiseDescriptors() int {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {

@@ -85,7 +85,7 @@ func makeFolder(dir string, owner *account) (*folder, error) {
 		dir, err = os.MkdirTemp("", "reactive-gw-postgres-")
 	} else if dir, err = filepath.Abs(dir); err == nil {
 		if _, err := os.Lstat(dir); err == nil {
-			made = false // whoever made it decided whose it is
+			made = false // its maker has decided whose it is
 		} else if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil { // the account must be able to enter what lies above
 			return nil, fmt.Errorf("make the cluster's folder: %w", err)
 		} else if err := os.Mkdir(dir, 0o700); err != nil {

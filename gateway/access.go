@@ -62,13 +62,13 @@ func (s *session) renew(ctx context.Context, token string) error {
 	p, err := verifier.Verify(ctx, token)
 	switch {
 	case auth.Undecided(err):
-		s.gateway.noteDenied(err, s.remote())
+		s.gateway.noteDenied("token not renewed", err, s.remote())
 		return &protocol.Error{Code: protocol.CodeUnavailable, Detail: "it could not be found out whom the token is for: the one before stays"}
 	case err == nil && !p.SameSubject(s.principal):
 		err = errOtherSubject
 	}
 	if err != nil {
-		s.gateway.noteDenied(err, s.remote())
+		s.gateway.noteDenied("token not renewed", err, s.remote())
 		s.client.Close(protocol.CloseUnauthorized)
 		return nil
 	}

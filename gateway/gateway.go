@@ -125,7 +125,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		principal, denied = g.authenticate(r)
 	}
 	if denied != nil {
-		g.noteDenied(denied, r.RemoteAddr)
+		g.noteDenied("not authenticated", denied, r.RemoteAddr)
 		// A goodbye takes its time: those who do not get in must not take the place of those who do.
 		if !g.demote() {
 			if auth.Undecided(denied) {
@@ -183,8 +183,9 @@ func (g *Gateway) recovered(socket *socket) {
 	}
 }
 
-// noteDenied notes that somebody did not get in.
-func (g *Gateway) noteDenied(denied error, remote string) {
+// noteDenied notes that somebody did not get in, or may not stay. At debug each one has a line of its own.
+func (g *Gateway) noteDenied(what string, denied error, remote string) {
+	g.options.Log.Debug(what, zap.Error(denied), zap.String("remote", remote))
 	reason := RefusedToken
 	if auth.Undecided(denied) {
 		reason = RefusedUndecided

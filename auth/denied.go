@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 )
@@ -30,6 +31,7 @@ const (
 	WrongIssuer      Reason = "wrong_issuer"      // they come from somebody else
 	UnusableClaims   Reason = "unusable_claims"   // a claim is missing or of the wrong type
 	UntrustedProxy   Reason = "untrusted_proxy"   // the request came past the proxy
+	TooLarge         Reason = "too_large"         // the token has more bytes than any that is looked at
 	Unavailable      Reason = "unavailable"       // who had to be asked gave no answer that can be used
 	Forbidden        Reason = "forbidden"         // the answer is no
 	EvaluationFailed Reason = "evaluation_failed" // an expression came to an error
@@ -56,16 +58,23 @@ func denyf(reason Reason, format string, args ...any) *Denied {
 	return &Denied{Reason: reason, detail: fmt.Sprintf(format, args...)}
 }
 
-// denied makes a *Denied of an error of somebody else's.
+// denied makes a *Denied of an error of somebody else's. A time limit that has passed is no refusal.
 func denied(err error) *Denied {
 	if d := (*Denied)(nil); errors.As(err, &d) {
 		return d
 	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return deny(Unavailable)
+	}
 	return deny(Forbidden)
 }
 
+// NoAnswer is the error of a function that could not find out: the service or the database that it asks is away. The client
+// is told to try again later. The text of cause is logged, so it must hold nothing of a token, a claim or a row.
+func NoAnswer(cause error) error { return &Denied{Reason: Unavailable, cause: cause} }
+
 // Undecided tells whether an error says that there was no decision: what had to be asked gave no answer. That is neither
-// a yes nor a no. Whoever gets it lets nobody in, and says that it may be tried again.
+// a yes nor a no. The caller lets nobody in, and says that it may be tried again.
 func Undecided(err error) bool {
 	d := (*Denied)(nil)
 	return errors.As(err, &d) && d.Reason == Unavailable

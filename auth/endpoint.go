@@ -17,8 +17,19 @@ import (
 type endpoint struct {
 	address *url.URL
 	client  *http.Client
-	limit   int64 // of a response's body, in bytes, after decompression
+	limit   int64         // of a response's body, in bytes, after decompression
+	turns   chan struct{} // one for each request at a time
 }
+
+// MaxRequests is how many requests to one address are under way at a time. Others wait for their turn: without a bound a storm
+// of clients would open a connection for each.
+const MaxRequests = 32
+
+// errPlainHTTP does not name the key that allows it: a caller with a configuration does.
+var errPlainHTTP = errors.New("others on the way could read and change what is sent")
+
+// PlainHTTP tells whether an error says that an address would be reached without TLS.
+func PlainHTTP(err error) bool { return errors.Is(err, errPlainHTTP) }
 
 // newEndpoint checks an address. Without TLS only the own machine is reached, unless plain says that the way is safe.
 // transport nil is one like http.DefaultTransport.
@@ -28,7 +39,7 @@ func newEndpoint(address string, plain bool, timeout time.Duration, limit int64,
 	case err != nil || u.Host == "" || u.User != nil || (u.Scheme != "https" && u.Scheme != "http"):
 		return nil, errors.New("the address is no https:// URL, or names a user")
 	case u.Scheme == "http" && !plain && !loopback(u.Hostname()):
-		return nil, fmt.Errorf("%s would be reached without TLS: use https, or allow plain HTTP where the network is safe", u.Host)
+		return nil, fmt.Errorf("%s would be reached without TLS: %w", u.Host, errPlainHTTP)
 	case timeout <= 0:
 		return nil, errors.New("the time limit is not positive")
 	}
@@ -37,9 +48,11 @@ func newEndpoint(address string, plain bool, timeout time.Duration, limit int64,
 		if !ok {
 			return nil, errors.New("somebody replaced http.DefaultTransport")
 		}
-		transport = usual.Clone()
+		own := usual.Clone()
+		own.MaxIdleConnsPerHost, own.MaxConnsPerHost = MaxRequests, MaxRequests
+		transport = own
 	}
-	return &endpoint{address: u, limit: limit, client: &http.Client{
+	return &endpoint{address: u, limit: limit, turns: make(chan struct{}, MaxRequests), client: &http.Client{
 		Transport: transport, Timeout: timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
@@ -69,7 +82,31 @@ func (e *endpoint) ask(ctx context.Context, method string, header http.Header, b
 	return response, nil
 }
 
+// turn waits until fewer than MaxRequests are under way, for as long as a request may take. The time limit of the request
+// begins behind that.
+func (e *endpoint) turn(ctx context.Context) error {
+	select {
+	case e.turns <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(e.client.Timeout)
+	defer timer.Stop()
+	select {
+	case e.turns <- struct{}{}:
+		return nil
+	case <-timer.C:
+		return fmt.Errorf("%d requests are under way already, and none of them ended", MaxRequests)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 func (e *endpoint) send(ctx context.Context, method string, header http.Header, body []byte) (*answer, error) {
+	if err := e.turn(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-e.turns }()
 	request, err := http.NewRequestWithContext(ctx, method, e.address.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -83,6 +120,8 @@ func (e *endpoint) send(ctx context.Context, method string, header http.Header, 
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
+		// A connection whose answer was not read to its end is not used again.
+		_, _ = io.CopyN(io.Discard, response.Body, e.limit)
 		return nil, &statusError{response.StatusCode}
 	}
 	read, err := io.ReadAll(io.LimitReader(response.Body, e.limit+1))

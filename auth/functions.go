@@ -5,8 +5,9 @@ import (
 	"net/http"
 )
 
-// AuthenticatorFunc makes an Authenticator of a function. A panic in it, and a nil Principal without an error, are a no. Of
-// an error that is no *Denied the text is not kept, for it may hold something of a token.
+// AuthenticatorFunc makes an Authenticator of a function. An error, and a nil Principal without one, are a no. A panic, a time
+// limit that has passed and NoAnswer are no answer: they let nobody in either, but may be tried again. Of an error that is no
+// *Denied the text is not kept, for it may hold something of a token.
 type AuthenticatorFunc func(r *http.Request) (*Principal, error)
 
 // Authenticate implements Authenticator.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"time"
+	"unicode/utf8"
 )
 
 // TrustedHeadersOptions configure TrustedHeaders.
@@ -59,6 +60,8 @@ func (t *TrustedHeaders) Authenticate(r *http.Request) (*Principal, error) {
 		switch values := r.Header.Values(header); {
 		case len(values) > 1:
 			return nil, denyf(Malformed, "the header %s is there more than once", header)
+		case len(values) == 1 && !utf8.ValidString(values[0]):
+			return nil, denyf(Malformed, "the header %s is not UTF-8", header)
 		case len(values) == 1 && values[0] != "":
 			claims[claim] = values[0]
 		}

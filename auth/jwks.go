@@ -67,7 +67,7 @@ func parseJWK(document []byte) (key, bool) {
 	}
 	k.id = m.KID
 	if m.ALG != "" {
-		k.algorithms = slices.DeleteFunc(k.algorithms, func(a string) bool { return a != m.ALG.String() })
+		k.algorithms = slices.DeleteFunc(k.algorithms, func(a string) bool { return !sameAlgorithm(a, m.ALG.String()) })
 	}
 	return k, len(k.algorithms) > 0
 }

@@ -23,7 +23,7 @@ type RemoteJWKSOptions struct {
 	MinInterval time.Duration
 	// Timeout bounds one request; zero is five seconds.
 	Timeout time.Duration
-	// StartWithoutKeys lets Start succeed where the issuer does not answer. Nobody gets in until it does.
+	// StartWithoutKeys lets Start succeed where the issuer does not answer. Nobody gets in until it does, nor is refused.
 	StartWithoutKeys bool
 	// OnError, if not nil, hears of every request that failed. It is called by one goroutine at a time.
 	OnError func(error)
@@ -49,6 +49,7 @@ type RemoteJWKS struct {
 	round   *round        // nil unless started
 	keys    keySet        // empty until they were fetched once
 	failure error         // of the last request
+	loaded  bool          // there were keys once
 	tried   time.Time     // when the last request ended
 	fetched chan struct{} // closed when the next request has ended
 }
@@ -124,7 +125,7 @@ func (k *RemoteJWKS) Stop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.round == r {
-		k.round, k.keys = nil, nil
+		k.round, k.keys, k.loaded = nil, nil, false
 		k.endpoint.close()
 	}
 }
@@ -136,11 +137,27 @@ func (k *RemoteJWKS) usable(algorithm string) error {
 	return nil
 }
 
-// candidates implements Keys. For a key that it does not have it waits until the set was fetched once more, if it may be.
+// JWKSState is what became of fetching keys.
+type JWKSState struct {
+	Host   string // that they are fetched from
+	Loaded bool   // they were fetched once since Start
+	// Failure is why the last request failed; nil where it did not. It holds nothing of the address but the host.
+	Failure error
+}
+
+// State may be called from any goroutine.
+func (k *RemoteJWKS) State() JWKSState {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return JWKSState{Host: k.endpoint.address.Host, Loaded: k.loaded, Failure: k.failure}
+}
+
+// candidates implements Keys. For a key that it does not have it waits until the set was fetched once more, if it may be. That
+// the key is unknown is an answer only where the issuer gave its set: while it does not, nobody can say.
 func (k *RemoteJWKS) candidates(ctx context.Context, kid, algorithm string) ([]any, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	found := k.keys.find(kid, algorithm)
+	found, asked := k.keys.find(kid, algorithm), true
 	if len(found) == 0 && k.round != nil && k.due() {
 		fetched, done := k.fetched, k.round.done
 		k.mu.Unlock()
@@ -151,7 +168,9 @@ func (k *RemoteJWKS) candidates(ctx context.Context, kid, algorithm string) ([]a
 		select {
 		case <-fetched:
 		case <-done:
+			asked = false
 		case <-ctx.Done():
+			asked = false
 		}
 		k.mu.Lock()
 		found = k.keys.find(kid, algorithm)
@@ -161,6 +180,8 @@ func (k *RemoteJWKS) candidates(ctx context.Context, kid, algorithm string) ([]a
 		return found, nil
 	case len(k.keys) == 0:
 		return nil, denyf(Unavailable, "there are no keys from %s", k.endpoint.address.Host)
+	case k.failure != nil || !asked:
+		return nil, denyf(Unavailable, "%s does not say whether it has such a key", k.endpoint.address.Host)
 	}
 	return nil, deny(UnknownKey)
 }
@@ -179,7 +200,7 @@ func (k *RemoteJWKS) refresh(ctx context.Context) {
 		}
 		k.mu.Lock()
 		if err == nil {
-			k.keys = keys
+			k.keys, k.loaded = keys, true
 		}
 		k.failure, k.tried = err, time.Now()
 		close(k.fetched)

@@ -19,7 +19,7 @@ type JWTOptions struct {
 	// Keys are who may sign. Required.
 	Keys Keys
 	// Algorithms lists those that tokens may be signed with: HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384,
-	// PS512, ES256, ES384, ES512, EdDSA. Required: what a token says of itself decides nothing.
+	// PS512, ES256, ES384, ES512, and EdDSA or Ed25519, which are one. Required: what a token says of itself decides nothing.
 	Algorithms []string
 	// Audience: one of these has to be among the token's aud. Empty: aud is not looked at.
 	Audience []string
@@ -65,8 +65,15 @@ func NewJWT(options JWTOptions) (*JWT, error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
+	methods := slices.Clone(options.Algorithms)
+	if slices.ContainsFunc(methods, func(a string) bool { return sameAlgorithm(a, eddsa) }) {
+		methods = append(methods, eddsa, ed25519Alg)
+		if jwt.GetSigningMethod(ed25519Alg) == nil {
+			jwt.RegisterSigningMethod(ed25519Alg, func() jwt.SigningMethod { return ed25519Method{jwt.SigningMethodEdDSA} })
+		}
+	}
 	checks := []jwt.ParserOption{
-		jwt.WithValidMethods(slices.Clone(options.Algorithms)), jwt.WithStrictDecoding(),
+		jwt.WithValidMethods(methods), jwt.WithStrictDecoding(),
 		jwt.WithLeeway(options.Leeway), jwt.WithTimeFunc(options.Now),
 	}
 	if !options.AllowNoExpiry {
@@ -114,6 +121,9 @@ func (j *JWT) Verify(ctx context.Context, token string) (*Principal, error) {
 		return nil, err
 	case exp != nil:
 		expires = exp.Add(j.options.Leeway)
+	}
+	if err := checkSubject(claims.members); err != nil {
+		return nil, err
 	}
 	p, err := NewPrincipal(claims.members, expires)
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // Keys are the keys that tokens may be signed with: a Secret, the PublicKeys of a PEM file, a JWKS, or a RemoteJWKS.
@@ -23,12 +25,29 @@ type Keys interface {
 	usable(algorithm string) error
 }
 
-// algorithms are those of RFC 7518, section 3.1, and RFC 8037 that can be listed. "none" is not among them.
+// algorithms are those of RFC 7518, section 3.1, RFC 8037 and RFC 9864 that can be listed. "none" is not among them.
 func algorithms() []string {
 	return []string{
-		"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+		"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", eddsa, ed25519Alg,
 	}
 }
+
+// Two names of one algorithm: EdDSA (RFC 8037), which here is of the curve Ed25519 only, and the name that says so (RFC 9864,
+// section 2.2). Whichever of them a token, a key or the options use, it means both.
+const (
+	eddsa      = "EdDSA"
+	ed25519Alg = "Ed25519"
+)
+
+func sameAlgorithm(a, b string) bool {
+	return a == b || (a == eddsa || a == ed25519Alg) && (b == eddsa || b == ed25519Alg)
+}
+
+// ed25519Method is the library's EdDSA under its other name, which the library does not know.
+type ed25519Method struct{ *jwt.SigningMethodEd25519 }
+
+// Alg implements jwt.SigningMethod.
+func (ed25519Method) Alg() string { return ed25519Alg }
 
 // key is one key and the algorithms that it is for. A key is never tried with any other: that a public key is taken for
 // the secret of an HMAC cannot happen.
@@ -66,7 +85,7 @@ func newKey(material any) (key, error) {
 		}
 		return key{}, errors.New("an EC key is of another curve: use P-256, P-384 or P-521")
 	case ed25519.PublicKey:
-		return key{algorithms: []string{"EdDSA"}, material: k}, nil
+		return key{algorithms: []string{eddsa, ed25519Alg}, material: k}, nil
 	}
 	return key{}, fmt.Errorf("%T is no key that tokens are verified with", material)
 }

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
@@ -53,6 +56,27 @@ func (p *Principal) Subject() string {
 	return sub
 }
 
+// SameSubject tells whether a principal is who another one is, whatever else their claims say: their claims sub are equal, in
+// type and value. 42 is not "42". Where neither has a sub, all that they say has to be equal but for when and as which token it
+// was said: exp, nbf, iat and jti.
+func (p *Principal) SameSubject(other *Principal) bool {
+	mine, named := p.claims["sub"]
+	theirs, otherNamed := other.claims["sub"]
+	if named || otherNamed {
+		return named == otherNamed && reflect.DeepEqual(mine, theirs)
+	}
+	return reflect.DeepEqual(p.lasting(), other.lasting())
+}
+
+// lasting are the claims that are not of one token alone (RFC 7519, section 4.1).
+func (p *Principal) lasting() map[string]any {
+	claims := maps.Clone(p.claims)
+	for _, name := range []string{"exp", "nbf", "iat", "jti"} {
+		delete(claims, name)
+	}
+	return claims
+}
+
 // Claim follows a path of names: Claim("org", "id") is ctx.org.id. The value is nil, a bool, a string, an int64, a
 // float64, a []any or a map[string]any, and must not be changed. It returns false where there is no such claim.
 func (p *Principal) Claim(path ...string) (any, bool) {
@@ -80,7 +104,12 @@ func (p Principal) MarshalText() ([]byte, error) { return []byte(p.String()), ni
 // claimValue copies a value and brings numbers into one form.
 func claimValue(v any) (any, error) {
 	switch v := v.(type) {
-	case nil, bool, string, int64, float64:
+	case string:
+		if !utf8.ValidString(v) {
+			return nil, errors.New("a text is not UTF-8")
+		}
+		return v, nil
+	case nil, bool, int64, float64:
 		return v, nil
 	case int:
 		return int64(v), nil
@@ -124,8 +153,33 @@ func claimNumber(n json.Number) (any, error) {
 	return f, nil
 }
 
-// decodeClaims reads a JSON object and keeps its numbers as they are written.
+// checkSubject holds the claim sub of a JSON document against what can be compared exactly: a string (RFC 7519, section
+// 4.1.2) or, as some issuers write it, a whole number that int64 holds. Two other numbers may be one after they were read.
+func checkSubject(claims map[string]any) error {
+	sub, named := claims["sub"]
+	switch sub := sub.(type) {
+	case string:
+		return nil
+	case json.Number:
+		if _, err := strconv.ParseInt(sub.String(), 10, 64); err == nil {
+			return nil
+		}
+	}
+	if !named {
+		return nil
+	}
+	return denyf(UnusableClaims, "sub is neither a string nor a whole number of 64 bits")
+}
+
+// decodeClaims reads a JSON object and keeps its numbers as they are written. What two readers may understand differently is
+// refused: text that is no Unicode, and a name that is there twice (RFC 7493, section 2; RFC 7519, section 4).
 func decodeClaims(document []byte) (map[string]any, error) {
+	if !unicodeJSON(document) {
+		return nil, denyf(Malformed, "the claims hold text that is no Unicode")
+	}
+	if repeatsName(document) {
+		return nil, denyf(Malformed, "a claim is there twice")
+	}
 	decoder := json.NewDecoder(bytes.NewReader(document))
 	decoder.UseNumber()
 	var claims map[string]any

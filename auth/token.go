@@ -11,8 +11,8 @@ import (
 // gives up; where only these two are offered, that is this one, never the token.
 const BearerSubprotocol = "bearer"
 
-// maxToken is the size of the largest token that is looked at, in bytes.
-const maxToken = 8 << 10
+// maxToken is the size of the largest token that is looked at, in bytes: half of what the program takes of all headers.
+const maxToken = 16 << 10
 
 // TokenSources says where in a request a token may stand. What is not switched on is not looked at. Where a request has
 // several tokens, the first of them counts, in the order of the fields: what a page put there on purpose comes before
@@ -105,7 +105,7 @@ func (s TokenSources) cookie(r *http.Request) (tokens []string) {
 // checkToken holds what was found against the characters of a bearer token (RFC 6750, section 2.1, b64token).
 func checkToken(token string) (string, error) {
 	if len(token) > maxToken {
-		return "", denyf(Malformed, "the token is larger than %d bytes", maxToken)
+		return "", denyf(TooLarge, "the token has %d bytes, and %d are allowed", len(token), maxToken)
 	}
 	body := strings.TrimRight(token, "=")
 	if body == "" {

@@ -44,7 +44,7 @@ func TestWhereATokenStands(t *testing.T) {
 		"two headers":                 {all, "/ws", []string{"Authorization", "Bearer a.b.c", "Authorization", "Bearer d.e.f"}, "", Malformed},
 		"two headers, the same":       {all, "/ws", []string{"Authorization", "Bearer a.b.c", "Authorization", "Bearer a.b.c"}, "", Malformed},
 		"a list of tokens":            {all, "/ws", []string{"Authorization", "Bearer a.b.c,d.e.f"}, "", Malformed},
-		"too large":                   {all, "/ws", []string{"Authorization", "Bearer " + strings.Repeat("a", maxToken+1)}, "", Malformed},
+		"too large":                   {all, "/ws", []string{"Authorization", "Bearer " + strings.Repeat("a", maxToken+1)}, "", TooLarge},
 		"as large as can be":          {all, "/ws", []string{"Authorization", "Bearer " + strings.Repeat("a", maxToken)}, strings.Repeat("a", maxToken), ""},
 
 		"subprotocol":               {all, "/ws", []string{protocols, "bearer, a.b.c"}, "a.b.c", ""},

@@ -40,9 +40,10 @@ const (
 	longestCache     = time.Hour
 )
 
-// Webhook authenticates by asking a service over HTTP. The answer has to be 200 with a JSON object: its members are the
-// principal's claims, and exp among them is when it expires. Everything else refuses. Clients that send the same headers
-// share an answer. It may be used by many goroutines at once.
+// Webhook authenticates by asking a service over HTTP. A yes is 200 with a JSON object: its members are the principal's
+// claims, and exp among them is when it expires. A no is 401 or 403, or an exp that has passed. Whatever else comes, or
+// does not come, is no answer: Unavailable. Clients that send the same headers share an answer. It may be used by many
+// goroutines at once.
 type Webhook struct {
 	options  WebhookOptions
 	endpoint *endpoint
@@ -124,13 +125,9 @@ func (w *Webhook) ask(ctx context.Context, forwarded http.Header) (*Principal, t
 	if err != nil {
 		return nil, 0, webhookRefusal(err)
 	}
-	claims, err := decodeClaims(a.body)
+	claims, exp, err := webhookClaims(a.body)
 	if err != nil {
-		return nil, 0, err
-	}
-	exp, err := timeClaim(claims, "exp")
-	if err != nil {
-		return nil, 0, err
+		return nil, 0, &Denied{Reason: Unavailable, detail: "the answer cannot be used", cause: err}
 	}
 	holds := cacheTime(a.header, w.options.CacheFor)
 	var expires time.Time
@@ -140,12 +137,24 @@ func (w *Webhook) ask(ctx context.Context, forwarded http.Header) (*Principal, t
 	}
 	p, err := NewPrincipal(claims, expires)
 	if err != nil {
-		return nil, 0, deny(UnusableClaims)
+		return nil, 0, denyf(Unavailable, "the answer cannot be used: its claims are none")
 	}
 	return p, holds, nil
 }
 
-// webhookRefusal tells a no from a failure.
+// webhookClaims reads an answer: the claims and, among them, until when they hold.
+func webhookClaims(body []byte) (claims map[string]any, exp *time.Time, err error) {
+	if claims, err = decodeClaims(body); err != nil {
+		return nil, nil, err
+	}
+	if err := checkSubject(claims); err != nil {
+		return nil, nil, err
+	}
+	exp, err = timeClaim(claims, "exp")
+	return claims, exp, err
+}
+
+// webhookRefusal tells a no from no answer. 404 is none: it is what a wrong URL, or a service that is being deployed, says.
 func webhookRefusal(err error) *Denied {
 	if answer, ok := errors.AsType[*statusError](err); ok {
 		switch answer.status {

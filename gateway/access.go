@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -47,16 +48,27 @@ func (s *session) authorized(ctx context.Context, channel string, value fanout.S
 	return err == nil
 }
 
+// errOtherSubject: a token with which somebody else would go on as the one who came.
+var errOtherSubject = errors.New("the token is of another subject than the one before")
+
 // renew takes a new token for the one that the client came with. It has to be of the same subject; everything that was
-// decided by the old one's claims is decided anew. A token that is refused ends the connection, as at the beginning.
+// decided by the old one's claims is decided again. A token that is refused ends the connection, as at the beginning. One about
+// which nobody can say leaves the client with the old one, until that expires.
 func (s *session) renew(ctx context.Context, token string) error {
 	verifier, ok := s.gateway.options.Authenticate.(auth.Verifier)
 	if !ok {
 		return &protocol.Error{Code: protocol.CodeInvalidMessage, Detail: "clients are not known by tokens here"}
 	}
 	p, err := verifier.Verify(ctx, token)
-	if err != nil || p.Subject() != s.principal.Subject() {
-		s.gateway.options.Log.Debug("token not renewed", zap.Error(err))
+	switch {
+	case auth.Undecided(err):
+		s.gateway.noteDenied("token not renewed", err, s.remote())
+		return &protocol.Error{Code: protocol.CodeUnavailable, Detail: "it could not be found out whom the token is for: the one before stays"}
+	case err == nil && !p.SameSubject(s.principal):
+		err = errOtherSubject
+	}
+	if err != nil {
+		s.gateway.noteDenied("token not renewed", err, s.remote())
 		s.client.Close(protocol.CloseUnauthorized)
 		return nil
 	}

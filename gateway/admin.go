@@ -6,13 +6,17 @@ import (
 	"net/http/pprof"
 )
 
-// Admin is what the operator's handler shows. It belongs on a listener of its own, never on the clients'.
+// Admin is what the operator's handler shows. It asks nobody who they are, and answers no Host but its own. It belongs on a listener of its own, never on the clients'.
 type Admin struct {
 	// Ready tells whether clients should be sent here, and if not, why.
 	Ready func() (ok bool, why string)
 	// Status returns a value to show as JSON.
 	Status  func() any
 	Metrics http.Handler
+	// Hosts are those that are answered.
+	Hosts Hosts
+	// Refusals counts and logs requests for others.
+	Refusals *Refusals
 	// Profiling adds /debug/pprof/.
 	Profiling bool
 }
@@ -38,12 +42,20 @@ func (a Admin) Handler() http.Handler {
 	mux.Handle("GET /metrics", a.Metrics)
 	if a.Profiling {
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
-		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		// Not the command line: it may hold the database's password.
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
-	return mux
+	hosts := a.Hosts.Check(a.Refusals, mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Load balancers ask so, and no browser does: HTTP/1.0 may come without a Host (RFC 1945, section 10).
+		if r.Host == "" && !r.ProtoAtLeast(1, 1) {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		hosts.ServeHTTP(w, r)
+	})
 }
 
 func answer(w http.ResponseWriter, status int, text string) {

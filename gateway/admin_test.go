@@ -5,18 +5,21 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"go.uber.org/zap"
 )
 
 func TestAdmin(t *testing.T) {
 	ready := false
 	admin := Admin{
-		Ready:   func() (bool, string) { return ready, "the slot is being made" },
-		Status:  func() any { return map[string]int{"connections": 3} },
-		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("reactive_connections 3\n")) }),
+		Refusals: NewRefusals(zap.NewNop()),
+		Ready:    func() (bool, string) { return ready, "the slot is being made" },
+		Status:   func() any { return map[string]int{"connections": 3} },
+		Metrics:  http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("reactive_connections 3\n")) }),
 	}
 	ask := func(method, path string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
-		admin.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, http.NoBody))
+		admin.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, "http://127.0.0.1:9090"+path, http.NoBody))
 		return w
 	}
 	for _, tc := range []struct {
@@ -54,11 +57,15 @@ func TestAdmin(t *testing.T) {
 		if profiling {
 			want = http.StatusOK
 		}
-		for _, path := range []string{"/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/symbol", "/debug/pprof/goroutine?debug=1"} {
+		for _, path := range []string{"/debug/pprof/", "/debug/pprof/symbol", "/debug/pprof/goroutine?debug=1"} {
 			if w := ask(http.MethodGet, path); w.Code != want {
 				t.Errorf("profiling %v: %s: %d, want %d", profiling, path, w.Code, want)
 			}
 		}
+	}
+	// The command line holds what people put there, the database's URL for one.
+	if w := ask(http.MethodGet, "/debug/pprof/cmdline"); w.Code != http.StatusNotFound || strings.Contains(w.Body.String(), "test") {
+		t.Errorf("/debug/pprof/cmdline: %d %q", w.Code, w.Body)
 	}
 	if w := ask(http.MethodGet, "/debug/pprof/"); !strings.Contains(w.Body.String(), "goroutine") {
 		t.Errorf("%s", w.Body)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,8 +19,12 @@ type Options struct {
 	Hub *fanout.Hub
 	Log *zap.Logger
 	// Authenticate says who connects; nil asks nobody. Whom it refuses is closed with 4401, and so is everyone at the time
-	// at which their credentials expire.
+	// at which their credentials expire. Where it cannot say (auth.Undecided), the client is closed with 1013.
 	Authenticate auth.Authenticator
+	// Hosts are those that are answered where Authenticate is nil.
+	Hosts Hosts
+	// Refusals counts and logs what is refused; nil is one of the gateway's own.
+	Refusals *Refusals
 	// Authorize says who may subscribe, by channel; a channel without one is everyone's who got in.
 	Authorize map[string]auth.Authorizer
 	// AllowedOrigins lists origins, scheme://host[:port], whose pages may connect beside those of the gateway's own host.
@@ -48,7 +53,8 @@ type Options struct {
 // Gateway is the http.Handler that upgrades requests to WebSocket connections and serves them. Mount it at the path that
 // clients use, and Drain it before the process ends: http.Server.Shutdown does not wait for upgraded connections.
 type Gateway struct {
-	options Options
+	options  Options
+	refusals *Refusals
 
 	mu          sync.Mutex
 	sessions    map[*session]struct{} // those that are told to go included
@@ -73,7 +79,10 @@ func New(options Options) *Gateway {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	g := &Gateway{options: options, sessions: map[*session]struct{}{}, anonymous: auth.Anonymous(), writers: newWriters()}
+	if options.Refusals == nil {
+		options.Refusals = NewRefusals(options.Log)
+	}
+	g := &Gateway{options: options, refusals: options.Refusals, sessions: map[*session]struct{}{}, anonymous: auth.Anonymous(), writers: newWriters()}
 	g.heartbeat = newHeartbeat(g)
 	options.Hub.SetSender(g.writers)
 	return g
@@ -82,7 +91,13 @@ func New(options Options) *Gateway {
 // ServeHTTP implements http.Handler. It returns when the connection is upgraded and goes on without the request, which can be
 // forgotten then: it would take more room than all else of a connection that has nothing to do.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if g.options.Authenticate == nil && !g.options.Hosts.Allows(r.Host) {
+		g.refusals.refuseHost(w, r)
+		return
+	}
 	if !originAllowed(r, g.options.AllowedOrigins) {
+		g.refusals.noteRequest(RefusedOrigin, r, zap.String("origin", shown(strings.Join(r.Header.Values("Origin"), ", "))),
+			zap.String("host", shown(r.Host)), zap.String("do", "list it in allowedOrigins if its pages may connect"))
 		http.Error(w, "this origin may not connect: list it in allowedOrigins", http.StatusForbidden)
 		return
 	}
@@ -91,6 +106,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	full, why := g.enter()
+	if full {
+		g.refusals.noteRequest(RefusedConnections, r, zap.Int("maxConnections", g.options.MaxConnections))
+	}
 	if why != "" {
 		unavailable(w, why)
 		return
@@ -107,10 +125,14 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		principal, denied = g.authenticate(r)
 	}
 	if denied != nil {
+		g.noteDenied("not authenticated", denied, r.RemoteAddr)
 		// A goodbye takes its time: those who do not get in must not take the place of those who do.
 		if !g.demote() {
-			g.options.Log.Debug("not authenticated", zap.Error(denied))
-			http.Error(w, "not authenticated", http.StatusUnauthorized)
+			if auth.Undecided(denied) {
+				unavailable(w, "it could not be found out who you are")
+			} else {
+				http.Error(w, "not authenticated", http.StatusUnauthorized)
+			}
 			return
 		}
 		rejecting = true
@@ -144,8 +166,9 @@ func (g *Gateway) serve(ctx context.Context, socket *socket, principal *auth.Pri
 		socket.close(protocol.CloseGoingAway)
 	case full: // the protocol's own way of saying so: a browser hides the status of a failed upgrade
 		socket.close(protocol.CloseLimitExceeded)
+	case auth.Undecided(denied): // likewise; it may come again with the same token
+		socket.close(protocol.CloseTryAgainLater)
 	case denied != nil: // likewise
-		g.options.Log.Debug("not authenticated", zap.Error(denied))
 		socket.close(protocol.CloseUnauthorized)
 	default:
 		s.serve(ctx)
@@ -160,8 +183,21 @@ func (g *Gateway) recovered(socket *socket) {
 	}
 }
 
+// noteDenied notes that somebody did not get in, or may not stay. At debug each one has a line of its own.
+func (g *Gateway) noteDenied(what string, denied error, remote string) {
+	g.options.Log.Debug(what, zap.Error(denied), zap.String("remote", remote))
+	reason := RefusedToken
+	if auth.Undecided(denied) {
+		reason = RefusedUndecided
+	}
+	g.refusals.note(reason, zap.Error(denied), zap.String("remote", remote))
+}
+
+// retryAfter is in seconds (RFC 9110, section 10.2.3).
+const retryAfter = "2"
+
 func unavailable(w http.ResponseWriter, why string) {
-	w.Header().Set("Retry-After", "1")
+	w.Header().Set("Retry-After", retryAfter)
 	http.Error(w, why, http.StatusServiceUnavailable)
 }
 

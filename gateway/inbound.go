@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
 
 	"github.com/reactive-gw/reactive-gw/protocol/wire"
 )
@@ -212,10 +213,14 @@ func (in *inbound) control(h head) error {
 	return err
 }
 
-// goodbye tells whether a close frame may have such a payload (RFC 6455, section 7.4).
+// goodbye tells whether a close frame may have such a payload (RFC 6455, sections 7.4 and 5.5.1). Its text is sent back, and a
+// browser takes text that is not UTF-8 for a failure of ours.
 func goodbye(payload []byte) bool {
 	if len(payload) < 2 {
 		return len(payload) == 0
+	}
+	if !utf8.Valid(payload[2:]) {
+		return false
 	}
 	switch code := binary.BigEndian.Uint16(payload); {
 	case code >= 3000 && code < 5000:

@@ -3,12 +3,14 @@ package gateway
 import (
 	"errors"
 	"math"
+	"os"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/reactive-gw/reactive-gw/fanout"
+	"github.com/reactive-gw/reactive-gw/protocol"
 )
 
 // sending is what a session has taken from its client's queue and not sent yet. It belongs to whoever serves the session,
@@ -37,6 +39,9 @@ func (s *session) take() bool {
 	if closed := (*fanout.Closed)(nil); errors.As(err, &closed) {
 		go func() {
 			defer s.served.Done()
+			if closed.Code == protocol.CloseSlowConsumer {
+				s.refused(RefusedSlow)
+			}
 			s.socket.leave(closed.Code) // it may have to wait
 		}()
 		return false
@@ -77,6 +82,9 @@ func (s *session) stall(rest []byte, pieces int) {
 		s.gateway.writers.writes.Add(writes)
 		s.stalled.Store(time.Now().UnixNano())
 		s.socket.raw.writing.Unlock()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			s.refused(RefusedSlow)
+		}
 		if err != nil {
 			s.broken(err)
 			return

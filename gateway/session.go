@@ -62,7 +62,8 @@ func (s *session) serve(ctx context.Context) {
 	}
 	s.gateway.options.Log.Debug("connection ended", zap.Error(err))
 	s.client.Detach() // first, so that the hub does no more work for it
-	if code, ours := fault(err); ours {
+	if code, reason := fault(err); code != 0 {
+		s.refused(reason)
 		s.client.Close(code)
 		s.served.Wait()
 		s.socket.linger()
@@ -72,18 +73,25 @@ func (s *session) serve(ctx context.Context) {
 	s.served.Wait()
 }
 
-// fault is how a connection is closed whose client did what it may not.
-func fault(err error) (code protocol.Close, ours bool) {
+// fault is how a connection is closed whose client did what it may not; 0 is not by us.
+func fault(err error) (protocol.Close, Refusal) {
 	switch {
 	case errors.Is(err, errTooBig):
-		return protocol.CloseFrameTooBig, true
+		return protocol.CloseFrameTooBig, RefusedFrameSize
 	case errors.Is(err, errTooMany):
-		return protocol.CloseLimitExceeded, true
+		return protocol.CloseLimitExceeded, RefusedMessages
 	case errors.Is(err, errMisframed):
-		return protocol.CloseMisframed, true
+		return protocol.CloseMisframed, RefusedMisframed
 	}
-	return 0, false
+	return 0, ""
 }
+
+// refused notes that the client is sent away.
+func (s *session) refused(reason Refusal) {
+	s.gateway.refusals.note(reason, zap.String("remote", s.remote()))
+}
+
+func (s *session) remote() string { return s.socket.raw.RemoteAddr().String() }
 
 // read handles the client's messages until the connection ends.
 func (s *session) read(ctx context.Context) error {
@@ -140,6 +148,7 @@ func (s *session) handle(ctx context.Context, m protocol.Message) error {
 			err = s.client.Subscribe(m.Channel, m.Scope)
 		}
 		if s.client.Subscriptions() > s.gateway.options.MaxSubscriptions {
+			s.refused(RefusedSubscriptions)
 			s.client.Close(protocol.CloseLimitExceeded)
 		}
 		return err
@@ -150,6 +159,7 @@ func (s *session) handle(ctx context.Context, m protocol.Message) error {
 			s.renewals = rate.NewLimiter(rate.Every(renewEvery), maxRenewals)
 		}
 		if !s.renewals.Allow() {
+			s.refused(RefusedRenewals)
 			s.client.Close(protocol.CloseLimitExceeded)
 			return nil
 		}

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"nhooyr.io/websocket"
@@ -32,8 +34,13 @@ func accept(w http.ResponseWriter, r *http.Request, options *Options) (*socket, 
 	if options.Compression {
 		compression = websocket.CompressionNoContextTakeover
 	}
+	// The library compares names in any case, and confirms them as the client writes them. So it sees the chosen one alone.
+	subprotocol := chosenSubprotocol(r)
+	r = r.WithContext(r.Context())
+	r.Header = r.Header.Clone()
+	r.Header["Sec-Websocket-Protocol"] = subprotocol
 	conn, err := websocket.Accept(hijacker, r, &websocket.AcceptOptions{
-		Subprotocols:       []string{protocol.ExtendedSubprotocol, protocol.Subprotocol, auth.BearerSubprotocol},
+		Subprotocols:       subprotocol,
 		InsecureSkipVerify: true, // originAllowed was stricter: the library compares hosts only
 		CompressionMode:    compression,
 	})
@@ -44,6 +51,17 @@ func accept(w http.ResponseWriter, r *http.Request, options *Options) (*socket, 
 	s.raw, s.deflated = hijacker.conn, w.Header().Get("Sec-WebSocket-Extensions") != ""
 	_ = conn.CloseNow() // the library's own; the connection beneath is ours
 	return s, nil
+}
+
+// chosenSubprotocol is the one of ours that the client offers, exactly as we write it; none where it offers others only.
+func chosenSubprotocol(r *http.Request) []string {
+	offered := strings.Split(strings.Join(r.Header.Values("Sec-WebSocket-Protocol"), ","), ",")
+	for _, ours := range []string{protocol.ExtendedSubprotocol, protocol.Subprotocol, auth.BearerSubprotocol} {
+		if slices.ContainsFunc(offered, func(name string) bool { return strings.Trim(name, " \t") == ours }) {
+			return []string{ours}
+		}
+	}
+	return nil
 }
 
 // abilities are those of the peer.

@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"errors"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -89,6 +90,9 @@ func TestDemoRunsAsAnyUserAndLeavesNothing(t *testing.T) {
 		if status, body := get(t, d.page); status != 200 || !strings.Contains(body, `data-pane="left"`) {
 			t.Errorf("as %s: the page answers %d", name, status)
 		}
+		if status := statusAs(t, d.page, "evil.example"); status != 403 {
+			t.Errorf("as %s: the page of a name that leads here answers %d", name, status)
+		}
 		d.ends()
 	}
 }
@@ -112,6 +116,57 @@ func TestDemoKeepsItsDatabaseWithData(t *testing.T) {
 		t.Errorf("%d messages, want %d: it must not be filled again", got, seeds+1)
 	}
 	d.ends()
+}
+
+// Who can write to the folder must not have root write, or give away, what is root's.
+func TestS5DemoAsRootFollowsNoLinks(t *testing.T) {
+	onAnyServer(t)
+	if os.Geteuid() != 0 {
+		t.Skip("only root has what others have not")
+	}
+	victim := filepath.Join(openFolder(t), "victim")
+	write(t, victim, "root's alone")
+	data := filepath.Join(openFolder(t), "chat")
+	startDemo(t, nil, "--data", data).ends()
+	conf := filepath.Join(data, "data", "postgresql.conf")
+	if err := errors.Join(os.Remove(conf), os.Symlink(victim, conf)); err != nil {
+		t.Fatal(err)
+	}
+	startDemo(t, nil, "--data", data).ends()
+	info, err := os.Stat(victim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(victim)
+	if owner := info.Sys().(*syscall.Stat_t).Uid; err != nil || string(text) != "root's alone" || owner != 0 {
+		t.Errorf("%q, of %d, %v", text, owner, err)
+	}
+	for _, open := range []func() error{
+		func() error { return os.Chmod(data, 0o777) },
+		func() error {
+			return errors.Join(os.Chmod(data, 0o700), os.Rename(data, data+"2"), os.Symlink(data+"2", data))
+		},
+	} {
+		if err := open(); err != nil {
+			t.Fatal(err)
+		}
+		p := run(t, t.TempDir(), nil, "demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", data)
+		if code := p.wait(); code != 1 || !strings.Contains(p.stderr.String(), data) {
+			t.Errorf("exit code %d: %s", code, p.stderr)
+		}
+	}
+}
+
+// The end of its terminal is the end of a demo, in order.
+func TestW35ADemoEndsWithItsTerminal(t *testing.T) {
+	onAnyServer(t)
+	d := startDemo(t, nil)
+	if code := d.stop(syscall.SIGHUP); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if left := processes(d.temp); len(left) > 0 {
+		t.Errorf("processes are left:\n%s", strings.Join(left, "\n"))
+	}
 }
 
 func TestDemoDiesWithoutLeavingAServer(t *testing.T) {

@@ -75,7 +75,13 @@ func run(t *testing.T, dir string, env []string, args ...string) *process {
 // runAs is run as another user.
 func runAs(t *testing.T, user *syscall.Credential, dir string, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(programFor(t), args...), stdout: &output{}, stderr: &output{}, ended: make(chan struct{})}
+	return runCommand(t, exec.Command(programFor(t), args...), user, dir, env)
+}
+
+// runCommand is runAs for a command that becomes the program.
+func runCommand(t *testing.T, cmd *exec.Cmd, user *syscall.Credential, dir string, env []string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, stdout: &output{}, stderr: &output{}, ended: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, p.stdout, p.stderr
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "PG") && !strings.HasPrefix(variable, "REACTIVE_") && !strings.HasPrefix(variable, "DATABASE_URL=") {

@@ -20,7 +20,7 @@ import (
 	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 )
 
-const handshake = "GET /ws HTTP/1.1\r\nHost: gateway\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+const handshake = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 
 // raw opens a TCP connection to the public address and writes something.
@@ -64,7 +64,7 @@ func TestW07SlowHandshakes(t *testing.T) {
 	g := serve(t, database, chat, "--max-connections", "2")
 	var slow []net.Conn
 	for range 50 {
-		slow = append(slow, g.raw(t, ""), g.raw(t, "GET /ws HTTP/1.1\r\nHost: gate"), g.raw(t, "POST /ws HTTP/1.1\r\nHost: gateway\r\nX-A: "))
+		slow = append(slow, g.raw(t, ""), g.raw(t, "GET /ws HTTP/1.1\r\nHost: gate"), g.raw(t, "POST /ws HTTP/1.1\r\nHost: localhost\r\nX-A: "))
 	}
 	c := connect(t, g)
 	v := c.subscribe("message", "conversation_id", "1")

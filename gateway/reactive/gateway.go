@@ -80,7 +80,9 @@ func (g *Gateway) settle(ctx context.Context) error {
 }
 
 // ServeHTTP implements http.Handler. It returns when the connection has ended. While no changes flow, and from Stop on, it
-// answers 503. A page of another origin than the server's own gets 403, unless allowedOrigins in Config lists it.
+// answers 503. A page of another origin than the server's own gets 403, unless allowedOrigins in Config lists it. Where nobody asks
+// clients who they are, so does a request for another Host than localhost, an IP address, the names in allowedHosts in Config and
+// the hosts of allowedOrigins: a page can have a name of its own lead here.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.service.ServeHTTP(w, r) }
 
 // Emit tells clients of events that the log does not bring, for channels with source: hook. They are one transaction; the
@@ -95,10 +97,11 @@ func (g *Gateway) Emit(ctx context.Context, events ...ingest.Event) (cdc.IngestP
 func (g *Gateway) Hook(token string) (http.Handler, error) { return g.service.Hook(token) }
 
 // Admin is the handler for operators: /healthz, /readyz, /metrics for Prometheus, and /status. It asks nobody who they are,
-// so mount it where no client comes.
+// so mount it where no client comes. It answers localhost, IP addresses and the names in allowedHosts in Config; other Hosts get 403.
 func (g *Gateway) Admin() http.Handler { return g.service.Admin() }
 
-// Ready tells whether clients should be sent here, and if not, why: connecting, catching up, standby or draining.
+// Ready tells whether clients should be sent here, and if not, why: connecting, catching up, standby, draining, or that there are no
+// signing keys yet.
 func (g *Gateway) Ready() (ready bool, why string) { return g.service.Ready() }
 
 // Done is closed when everything has ended: after Stop, or after something failed that no retry mends.

@@ -152,7 +152,7 @@ func TestStartAndStopAgainAndAgain(t *testing.T) {
 			t.Error("an event was taken after the end")
 		}
 		late := httptest.NewRecorder()
-		gw.ServeHTTP(late, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/ws", nil))
+		gw.ServeHTTP(late, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/ws", nil))
 		if late.Code != http.StatusServiceUnavailable {
 			t.Errorf("after the end a client gets %d", late.Code)
 		}
@@ -217,6 +217,24 @@ func TestStopUnderLoadLeavesNothing(t *testing.T) {
 	}
 }
 
+// The program that has the gateway in it has no listener that the gateway knows of: all addresses are answered, and names on request.
+func TestW33AnEmbeddedGatewayChecksHost(t *testing.T) {
+	o := newOrders(t)
+	o.Config += "allowedHosts: [shop.internal]\n"
+	gw := start(t, o)
+	for host, want := range map[string]bool{"localhost:8080": true, "10.0.0.7": true, "shop.internal": true, "evil.example": false, "": false} {
+		for what, handler := range map[string]http.Handler{"clients": gw, "operators": gw.Admin()} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/status", nil)
+			r.Host = host
+			answer := httptest.NewRecorder()
+			handler.ServeHTTP(answer, r)
+			if (answer.Code != http.StatusForbidden) != want {
+				t.Errorf("%s get %d as %q", what, answer.Code, host)
+			}
+		}
+	}
+}
+
 func TestASecondGatewayStandsByForTheFirst(t *testing.T) {
 	o := newOrders(t)
 	leavesNothing(t)
@@ -226,7 +244,7 @@ func TestASecondGatewayStandsByForTheFirst(t *testing.T) {
 		t.Fatalf("the second one is ready: %v, %s", ready, why)
 	}
 	away := httptest.NewRecorder()
-	second.ServeHTTP(away, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/ws", nil))
+	second.ServeHTTP(away, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/ws", nil))
 	if away.Code != http.StatusServiceUnavailable {
 		t.Errorf("its clients get %d", away.Code)
 	}
@@ -285,7 +303,7 @@ func TestAHookNeedsATokenThatIsNotGuessed(t *testing.T) {
 		}
 	}
 	health := httptest.NewRecorder()
-	gw.Admin().ServeHTTP(health, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))
+	gw.Admin().ServeHTTP(health, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/readyz", nil))
 	if health.Code != http.StatusOK {
 		t.Errorf("/readyz says %d %s", health.Code, health.Body)
 	}

@@ -20,6 +20,7 @@ type access struct {
 	// scopeColumns are, by channel, the scope columns that $scope of an authorizer's query stands for.
 	scopeColumns map[string]string
 	start        func(context.Context) error
+	remote       *auth.RemoteJWKS // nil where no keys are fetched
 	closers      []func()
 }
 
@@ -29,7 +30,7 @@ func newAccess(ctx context.Context, cfg *config.Config, functions Functions, poo
 	var problems []config.Problem
 	if cfg.Authenticate != nil {
 		if err := a.authenticate(cfg.Authenticate, log); err != nil {
-			problems = append(problems, cfg.Problem("authenticate", err.Error(), authenticateFix(cfg.Authenticate)))
+			problems = append(problems, authenticateProblem(cfg, err))
 		}
 	}
 	more, err := a.authorize(ctx, cfg, pool)
@@ -63,6 +64,10 @@ func (a *access) authorize(ctx context.Context, cfg *config.Config, pool *pgxpoo
 		}
 		authorizer, err := a.authorizer(entry, pool)
 		if err != nil {
+			if auth.PlainHTTP(err) {
+				fail(fmt.Sprintf("reactive[%d].authorize.webhook", i), err, plainHTTPFix("authorize"))
+				continue
+			}
 			fail(fmt.Sprintf("reactive[%d].authorize", i), err, authorizeFix(entry.Authorize))
 			continue
 		}
@@ -78,6 +83,21 @@ func (a *access) authorize(ctx context.Context, cfg *config.Config, pool *pgxpoo
 		a.authorizers[entry.Channel] = authorizer
 	}
 	return problems, nil
+}
+
+// authenticateProblem has the place of what is wrong.
+func authenticateProblem(cfg *config.Config, err error) config.Problem {
+	switch {
+	case auth.PlainHTTP(err) && cfg.Authenticate.Webhook != nil:
+		return cfg.Problem("authenticate.webhook.url", err.Error(), plainHTTPFix("webhook"))
+	case auth.PlainHTTP(err):
+		return cfg.Problem("authenticate.jwt.jwksUrl", err.Error(), plainHTTPFix("jwt"))
+	}
+	return cfg.Problem("authenticate", err.Error(), authenticateFix(cfg.Authenticate))
+}
+
+func plainHTTPFix(section string) string {
+	return fmt.Sprintf("write https://, or add allowPlainHttp: true to %s where nobody else is on the way", section)
 }
 
 // authenticateFix says what to write instead.
@@ -109,6 +129,14 @@ func authorizeFix(c *config.Authorize) string {
 	return "write the URL of a service that answers whether the client may subscribe: https, or http on this machine"
 }
 
+// keysState says how fetching the keys goes that tokens are signed with; false where none are fetched.
+func (a *access) keysState() (auth.JWKSState, bool) {
+	if a.remote == nil {
+		return auth.JWKSState{}, false
+	}
+	return a.remote.State(), true
+}
+
 // checker is an authorizer that can find out before the first client does whether it works.
 type checker interface{ Check(context.Context) error }
 
@@ -122,7 +150,8 @@ func (a *access) authenticate(c *config.Authenticate, log *zap.Logger) error {
 	switch {
 	case c.Webhook != nil:
 		w, err := auth.NewWebhook(auth.WebhookOptions{
-			URL: c.Webhook.URL, Headers: c.Webhook.Headers, Timeout: c.Webhook.Timeout, CacheFor: c.Webhook.CacheFor,
+			URL: c.Webhook.URL, AllowPlainHTTP: c.Webhook.AllowPlainHTTP, Headers: c.Webhook.Headers,
+			Timeout: c.Webhook.Timeout, CacheFor: c.Webhook.CacheFor,
 		})
 		if err != nil {
 			return err
@@ -158,7 +187,8 @@ func (a *access) keys(c *config.JWT, log *zap.Logger) (auth.Keys, error) {
 	switch {
 	case c.JWKSURL != "":
 		remote, err := auth.NewRemoteJWKS(auth.RemoteJWKSOptions{
-			URL: c.JWKSURL, StartWithoutKeys: true, // until the issuer answers everybody is refused, with 4401
+			URL: c.JWKSURL, AllowPlainHTTP: c.AllowPlainHTTP,
+			StartWithoutKeys: true, // until the issuer answers everybody is told to try again, with 1013
 			OnError: func(err error) {
 				log.Warn("fetch signing keys: trying again; without any, nobody gets in", zap.Error(err))
 			},
@@ -166,6 +196,7 @@ func (a *access) keys(c *config.JWT, log *zap.Logger) (auth.Keys, error) {
 		if err != nil {
 			return nil, err
 		}
+		a.remote = remote
 		a.start, a.closers = remote.Start, append(a.closers, remote.Stop)
 		return remote, nil
 	case c.SecretEnv != "":
@@ -206,7 +237,7 @@ func (a *access) authorizer(entry config.Reactive, pool *pgxpool.Pool) (auth.Aut
 			Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor,
 		})
 	}
-	w, err := auth.NewAuthorizeWebhook(auth.AuthorizeWebhookOptions{URL: c.Webhook, Timeout: c.Timeout, CacheFor: c.CacheFor})
+	w, err := auth.NewAuthorizeWebhook(auth.AuthorizeWebhookOptions{URL: c.Webhook, AllowPlainHTTP: c.AllowPlainHTTP, Timeout: c.Timeout, CacheFor: c.CacheFor})
 	if err != nil {
 		return nil, err
 	}

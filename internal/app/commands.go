@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 	"go.uber.org/zap"
@@ -64,7 +65,8 @@ func commands(args []string, stdout, stderr io.Writer) *cli.App {
 		Action: configured(func(ctx context.Context, cfg *config.Config) error {
 			log := newLogger(stderr, cfg.LogLevel)
 			defer flush(log)
-			return (&server{Service: &Service{cfg: cfg, log: log}}).serve(ctx)
+			outlive(syscall.SIGHUP, syscall.SIGPIPE)
+			return (&server{Service: newService(cfg, Functions{}, log)}).serve(ctx)
 		}),
 		Commands: []*cli.Command{
 			demoCommand(stdout, stderr),

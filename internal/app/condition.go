@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/reactive-gw/reactive-gw/auth"
 	"github.com/reactive-gw/reactive-gw/cdc"
 	"github.com/reactive-gw/reactive-gw/wal"
 )
@@ -24,11 +25,20 @@ type circumstances struct {
 	source   wal.Stats
 	pressure wal.Pressure
 	exposed  *exposure
+	// keys is how fetching the keys goes that tokens are signed with; nil where none are fetched.
+	keys        *auth.JWKSState
+	descriptors descriptors
 }
 
 // conditions says what is the case, the state first.
 func (c *circumstances) conditions() []condition {
 	list := []condition{c.state()}
+	if c.keys != nil {
+		list = append(list, keysConditions(*c.keys)...)
+	}
+	if c.descriptors.short() {
+		list = append(list, condition{"few file descriptors", c.descriptors.String(), c.descriptors.remedy()})
+	}
 	if c.pressure.High {
 		list = append(list, condition{"wal pressure", fmt.Sprintf("the slot holds back %d of %d MB of log, and is lost beyond that%s; the gateway has let go of what it kept for clients that come back",
 			c.pressure.Retained>>20, c.pressure.Limit>>20, timeLeft(c.pressure)),
@@ -39,6 +49,21 @@ func (c *circumstances) conditions() []condition {
 	}
 	return list
 }
+
+func keysConditions(s auth.JWKSState) []condition {
+	const look = "look whether jwksUrl is the issuer's jwks_uri, and whether this machine reaches it: curl -i the URL"
+	switch {
+	case s.Failure == nil:
+		return nil
+	case !s.Loaded:
+		return []condition{{noKeys, fmt.Sprintf("no key set was ever fetched from %s: every client with a token is told to try again (1013); the last try: %v", s.Host, s.Failure), look}}
+	}
+	return []condition{{"old signing keys", fmt.Sprintf("%s did not give its key set: tokens of the keys that it had before go on working, others are told to try again (1013); the last try: %v",
+		s.Host, s.Failure), look}}
+}
+
+// noKeys is why a gateway is not ready that cannot tell who clients are.
+const noKeys = "no signing keys yet"
 
 func timeLeft(p wal.Pressure) string {
 	if p.Left < 0 {

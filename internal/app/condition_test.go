@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reactive-gw/reactive-gw/auth"
 	"github.com/reactive-gw/reactive-gw/cdc"
 	"github.com/reactive-gw/reactive-gw/wal"
 )
@@ -28,6 +29,13 @@ func TestConditionsSayWhatIsTheCaseAndWhatToDo(t *testing.T) {
 		"live":        {circumstances{running: true, source: wal.Stats{State: wal.Live}}, []string{"live", "flow", "nothing"}},
 		"pressure": {circumstances{running: true, source: wal.Stats{State: wal.Live}, pressure: wal.Pressure{Retained: 60 << 20, Limit: 100 << 20, Left: 40 * time.Second, High: true}},
 			[]string{"live", "flow", "nothing", "wal pressure", "60 of 100 MB of log, and is lost beyond that, at this rate in 40s", "ALTER SYSTEM SET max_slot_wal_keep_size = '241MB'"}},
+		"no keys": {circumstances{running: true, source: wal.Stats{State: wal.Live}, keys: &auth.JWKSState{Host: "login.example.com", Failure: errors.New("no route")}},
+			[]string{"live", "flow", "nothing", "no signing keys yet", "fetched from login.example.com: every client with a token is told to try again (1013); the last try: no route", "jwks_uri"}},
+		"old keys": {circumstances{running: true, source: wal.Stats{State: wal.Live}, keys: &auth.JWKSState{Host: "login.example.com", Loaded: true, Failure: errors.New("no route")}},
+			[]string{"live", "flow", "nothing", "old signing keys", "go on working", "curl"}},
+		"good keys": {circumstances{running: true, source: wal.Stats{State: wal.Live}, keys: &auth.JWKSState{Loaded: true}}, []string{"live", "flow", "nothing"}},
+		"few descriptors": {circumstances{running: true, source: wal.Stats{State: wal.Live}, descriptors: shareDescriptors(256, 88, 10_000)},
+			[]string{"live", "flow", "nothing", "few file descriptors", "may have 256 descriptors open, and 88 of them are kept for the database, operators and files: 147 clients get in, and not maxConnections, 10000", "LimitNOFILE=10344"}},
 	} {
 		if c.now.pressure == (wal.Pressure{}) {
 			c.now.pressure = calm

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/signal"
+	"syscall"
 
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
@@ -56,6 +58,12 @@ func runDemo(c *cli.Context, stdout, stderr io.Writer) (err error) {
 	}
 	log := newLogger(stderr, cfg.LogLevel)
 	defer flush(log)
+	outlive(syscall.SIGPIPE)
+	if !signal.Ignored(syscall.SIGHUP) { // the end of a demo's terminal is the end of the demo, unless nohup started it
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(ctx, syscall.SIGHUP)
+		defer stop()
+	}
 
 	fmt.Fprintln(stdout, "starting a private PostgreSQL ...")
 	postgres, err := cluster.New(ctx, cluster.Options{
@@ -76,7 +84,7 @@ func runDemo(c *cli.Context, stdout, stderr io.Writer) (err error) {
 	}
 	defer pool.Close()
 	cfg.DatabaseURL = config.Secret(url)
-	s := &server{Service: &Service{cfg: cfg, log: log}, handler: demo.Handler(pool, log.Named("demo"))}
+	s := &server{Service: newService(cfg, Functions{}, log), handler: demo.Handler(pool, log.Named("demo"))}
 	s.onListening = func() {
 		fmt.Fprintf(stdout, "\n  Open       http://%s/\n  Database   %s\n  Stop       Ctrl-C\n\n", hostPort(s.public.Addr()), url)
 	}

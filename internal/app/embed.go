@@ -35,7 +35,9 @@ func NewService(yaml, databaseURL string, functions Functions, log *zap.Logger) 
 	if err := config.NewError(problems...); err != nil {
 		return nil, err
 	}
-	return &Service{cfg: cfg, log: log, functions: functions}, nil
+	s := newService(cfg, functions, log)
+	s.embedded = true
+	return s, nil
 }
 
 // Settled tells whether the service has become what it is going to be for now: it follows the log, or stands by for

@@ -61,6 +61,7 @@ func (s *server) listen(ctx context.Context) error {
 	if s.public, err = listen.Listen(ctx, "tcp", s.cfg.Listen); err != nil {
 		return listenError("clients", "--listen", err)
 	}
+	s.public = limitListener(s.public, s.descriptors.connections)
 	if s.cfg.Admin == "" {
 		return nil
 	}
@@ -99,7 +100,9 @@ func (s *server) publicHandler() http.Handler {
 	if s.cfg.Ingest != nil && s.cfg.Ingest.Hook != nil {
 		mux.HandleFunc(s.cfg.Ingest.Hook.Path, s.ingestHandler)
 	}
-	if s.handler != nil {
+	if s.handler != nil && s.anonymous() {
+		mux.Handle("/", s.publicHosts().Check(s.refusals, s.handler))
+	} else if s.handler != nil {
 		mux.Handle("/", s.handler)
 	}
 	return mux

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,10 @@ type Service struct {
 	cfg       *config.Config
 	log       *zap.Logger
 	functions Functions
+	refusals  *gateway.Refusals
+	// descriptors is what the process may have open, and embedded that the listeners are somebody else's.
+	descriptors descriptors
+	embedded    bool
 
 	database     *wal.Server
 	snapshotPool *pgxpool.Pool
@@ -58,10 +63,17 @@ type parts struct {
 	exposed  *exposure // nil where a configuration says what is served
 }
 
+func newService(cfg *config.Config, functions Functions, log *zap.Logger) *Service {
+	return &Service{cfg: cfg, functions: functions, log: log, refusals: gateway.NewRefusals(log.Named("gateway")), descriptors: countDescriptors(cfg)}
+}
+
 // Run sets up the database, serves clients until ctx ends, and takes everything down in order: clients are sent away, what
 // was received is delivered and acknowledged. Where late ends before that is done, the rest is cut short. serving is called
 // when requests can be handed over. The end of ctx is no error. A Service runs once.
 func (s *Service) Run(ctx, late context.Context, serving func()) error {
+	if s.descriptors.short() {
+		s.log.Warn("few file descriptors", zap.String("detail", s.descriptors.String()), zap.String("do", s.descriptors.remedy()))
+	}
 	pool, err := wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal())
 	if err != nil {
 		return err
@@ -226,8 +238,8 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 	}
 	p.gateway = gateway.New(gateway.Options{
 		Hub: p.hub, Log: s.log.Named("gateway"), Authenticate: p.access.authenticator, Authorize: p.access.authorizers,
-		AllowedOrigins: s.cfg.AllowedOrigins,
-		MaxConnections: s.cfg.MaxConnections, MaxSubscriptions: s.cfg.MaxSubscriptions, MaxMessages: s.cfg.MaxMessagesPerSecond,
+		AllowedOrigins: s.cfg.AllowedOrigins, Hosts: s.publicHosts(), Refusals: s.refusals,
+		MaxConnections: s.descriptors.clients, MaxSubscriptions: s.cfg.MaxSubscriptions, MaxMessages: s.cfg.MaxMessagesPerSecond,
 		PingInterval: s.cfg.PingInterval, PingTimeout: pingTimeout, WriteTimeout: s.cfg.WriteTimeout, Compression: s.cfg.Compression,
 		// While a stream is interrupted clients may come and wait: it will bring what was missed. But before it was ever
 		// live it brings what is older than they are, and while another gateway has the slot it brings nothing.
@@ -257,16 +269,40 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.gateway.ServeHTTP(w, r)
 		return
 	}
-	w.Header().Set("Retry-After", "1")
+	w.Header().Set("Retry-After", "2")
 	http.Error(w, "the gateway is starting", http.StatusServiceUnavailable)
 }
 
 // Admin is the handler for operators, which belongs on no listener that clients reach.
 func (s *Service) Admin() http.Handler {
-	return gateway.Admin{Ready: s.Ready, Status: s.status, Profiling: s.cfg.Pprof, Metrics: metrics.Handler(s.figures())}.Handler()
+	return gateway.Admin{
+		Ready: s.Ready, Status: s.status, Profiling: s.cfg.Pprof, Metrics: metrics.Handler(s.figures()), Hosts: s.adminHosts(), Refusals: s.refusals,
+	}.Handler()
 }
 
-// Ready is true only while the stream is live and past the place where the server was when it connected.
+// publicHosts are those that clients may call the gateway while they are anonymous. A page of a listed origin may connect, and so
+// its host is nobody else's either.
+func (s *Service) publicHosts() gateway.Hosts {
+	hosts := gateway.Hosts{Names: slices.Clone(s.cfg.AllowedHosts), Addresses: s.embedded || !config.Loopback(s.cfg.Listen)}
+	for _, origin := range s.cfg.AllowedOrigins {
+		if u, err := url.Parse(origin); err == nil {
+			hosts.Names = append(hosts.Names, u.Hostname())
+		}
+	}
+	return hosts
+}
+
+func (s *Service) adminHosts() gateway.Hosts {
+	return gateway.Hosts{Names: s.cfg.AllowedHosts, Addresses: s.embedded || !config.Loopback(s.cfg.Admin)}
+}
+
+// anonymous tells whether nobody asks clients who they are.
+func (s *Service) anonymous() bool {
+	return s.cfg.Authenticate == nil && s.functions.Authenticate == nil
+}
+
+// Ready is true only while the stream is live and past the place where the server was when it connected, and while the gateway
+// can tell who clients are.
 func (s *Service) Ready() (bool, string) {
 	p := s.running.Load()
 	if s.draining.Load() {
@@ -276,6 +312,9 @@ func (s *Service) Ready() (bool, string) {
 		return false, "starting"
 	}
 	state := p.source.Stats().State
+	if keys, fetched := p.access.keysState(); state == wal.Live && fetched && !keys.Loaded {
+		return false, noKeys
+	}
 	return state == wal.Live, state.String()
 }
 
@@ -287,6 +326,7 @@ func (s *Service) figures() metrics.Sources {
 		Hub:      whenRunning(s, func(p *parts) fanout.Stats { return p.hub.Stats() }, fanout.Stats{}),
 		Gateway:  whenRunning(s, func(p *parts) gateway.Stats { return p.gateway.Stats() }, gateway.Stats{}),
 		Ingest:   whenRunning(s, func(p *parts) ingest.Stats { return p.ingest.Stats() }, ingest.Stats{}),
+		Refusals: s.refusals.Totals,
 		Pressure: whenRunning(s, func(p *parts) wal.Pressure { return *p.pressure.Load() }, wal.UnknownPressure()),
 	}
 }

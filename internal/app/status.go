@@ -45,7 +45,10 @@ type lastReset struct {
 func (s *Service) status() any {
 	_, why := s.Ready()
 	p := s.running.Load()
-	now := circumstances{slot: s.cfg.Slot, running: p != nil, draining: s.draining.Load(), waitsFor: s.waitsFor.Load(), pressure: wal.UnknownPressure()}
+	now := circumstances{
+		slot: s.cfg.Slot, running: p != nil, draining: s.draining.Load(), waitsFor: s.waitsFor.Load(), pressure: wal.UnknownPressure(),
+		descriptors: s.descriptors,
+	}
 	v := status{Version: Version(), State: why, Slot: s.cfg.Slot, Publication: s.cfg.Publication, RetainedBytes: -1, LimitBytes: -1, SecondsLeft: -1}
 	if p == nil {
 		v.Conditions = now.conditions()
@@ -53,6 +56,9 @@ func (s *Service) status() any {
 	}
 	source, hub, pressure := p.source.Stats(), p.hub.Stats(), *p.pressure.Load()
 	now.source, now.pressure, now.exposed = source, pressure, p.exposed
+	if keys, fetched := p.access.keysState(); fetched {
+		now.keys = &keys
+	}
 	v.Conditions = now.conditions()
 	if r := source.Reset; r.Reason != "" {
 		v.LastReset = &lastReset{Reason: string(r.Reason), Detail: r.Detail, At: r.At.UTC(), Do: afterReset(r.Reason, s.cfg.Slot)}

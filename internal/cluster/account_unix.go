@@ -5,6 +5,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
@@ -51,12 +52,30 @@ func (a *account) String() string {
 	return a.name + " (PostgreSQL refuses root)"
 }
 
-// own gives the file to the account.
-func (a *account) own(file string) error {
+// own gives an open file or folder to the account. By its path another one could get it.
+func (a *account) own(file *os.File) error {
 	if a == nil {
 		return nil
 	}
-	return os.Chown(file, a.uid, a.gid)
+	return file.Chown(a.uid, a.gid)
+}
+
+// trusts refuses a folder that others can write, or that is somebody else's: they could replace what we then read or write with
+// our rights, which may be root's.
+func (a *account) trusts(path string, info fs.FileInfo) error {
+	const others, group = 0o002, 0o020
+	writable := info.Mode().Perm() & others
+	if a != nil {
+		writable = info.Mode().Perm() & (others | group)
+	}
+	if writable != 0 {
+		return fmt.Errorf("others can write to %s: run chmod go-w %s, or name another folder", path, path)
+	}
+	status, ok := info.Sys().(*syscall.Stat_t)
+	if ok && int(status.Uid) != os.Geteuid() && (a == nil || int(status.Uid) != a.uid) {
+		return fmt.Errorf("%s belongs to another user (%d): name a folder of your own", path, status.Uid)
+	}
+	return nil
 }
 
 // run makes cmd run as the account, in the folder, and in a process group of its own: a Ctrl-C at the terminal is meant

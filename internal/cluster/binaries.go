@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -62,8 +63,15 @@ func madeWith(dir string) (string, error) {
 	if dir == "" {
 		return "", nil
 	}
-	version, err := os.ReadFile(filepath.Join(dir, "data", "PG_VERSION"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	root, err := os.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the cluster's version: %w", err)
+	}
+	version, err := root.ReadFile(path.Join(dataFolder, "PG_VERSION"))
+	if err = errors.Join(err, root.Close()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("read the cluster's version: %w", err)
 	}
 	return strings.TrimSpace(string(version)), nil

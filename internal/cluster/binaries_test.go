@@ -19,6 +19,7 @@ func TestFolderWithoutProgramsIsRefused(t *testing.T) {
 
 func TestInitdbComplaintIsTold(t *testing.T) {
 	dir := sharedFolder(t)
+	check(t, "close to others", os.Chmod(dir, 0o755))
 	programs := wrappedPrograms(t)
 	script := "#!/bin/sh\n[ \"$1\" = --version ] && exec echo 'initdb (PostgreSQL) 18.1'\necho chatter\necho 'no room' >&2\nexit 1\n"
 	check(t, "write", os.WriteFile(filepath.Join(programs, "initdb"), []byte(script), 0o755))

@@ -8,8 +8,8 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
-	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -26,7 +26,7 @@ const superuser = "postgres"
 // start and stop the server from one goroutine at a time.
 type Cluster struct {
 	bin      binaries
-	dir      string
+	folder   *folder
 	account  *account
 	settings map[string]string
 	log      *zap.Logger
@@ -51,11 +51,11 @@ func New(ctx context.Context, opts Options) (*Cluster, error) {
 	if c.bin, err = locate(ctx, opts, c.account, c.log); err != nil {
 		return nil, err
 	}
-	if c.dir, err = makeFolder(opts.Dir, c.account); err != nil {
+	if c.folder, err = makeFolder(opts.Dir, c.account); err != nil {
 		return nil, err
 	}
-	if c.guard, err = startGuard(c.account, c.dir, opts.Dir == ""); err != nil {
-		return nil, err
+	if c.guard, err = startGuard(c.account, c.folder.path, opts.Dir == ""); err != nil {
+		return nil, errors.Join(err, c.folder.close())
 	}
 	if err = c.initialize(ctx, opts.Password); err == nil {
 		err = c.startOn(ctx, choosePort)
@@ -132,23 +132,27 @@ func (c *Cluster) close(ctx context.Context) error {
 		signal = syscall.SIGQUIT // nobody will read the data again
 	}
 	err := c.shutDown(ctx, signal)
-	err = errors.Join(err, c.guard.close())
+	err = errors.Join(err, c.guard.close(), c.folder.close())
 	c.guard = nil
 	return err
 }
 
 // makePassword writes a new password where only the server's user and root can read it.
-func (c *Cluster) makePassword(file string) error {
+func (c *Cluster) makePassword() error {
 	c.password = rand.Text()
-	if err := os.WriteFile(file, []byte(c.password+"\n"), 0o600); err != nil {
-		return err
-	}
-	return c.account.own(file)
+	return c.folder.write(passwordFile, []byte(c.password+"\n"))
 }
 
+// Names in the cluster's folder.
+const (
+	passwordFile   = "password"
+	dataFolder     = "data"
+	unfinishedData = "data.new"
+)
+
 // readPassword reads the password that an earlier run made, if it did.
-func (c *Cluster) readPassword(file string) error {
-	text, err := os.ReadFile(file)
+func (c *Cluster) readPassword() error {
+	text, err := c.folder.root.ReadFile(passwordFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -162,32 +166,30 @@ func (c *Cluster) readPassword(file string) error {
 // initialize makes the data folder with initdb, unless an earlier run has. It gets its name only when it is whole: a run
 // that ends in between leaves nothing that a later one would take for a cluster.
 func (c *Cluster) initialize(ctx context.Context, withPassword bool) error {
-	passwordFile := filepath.Join(c.dir, "password")
-	if _, err := os.Stat(c.dataDir()); err == nil {
-		return c.readPassword(passwordFile)
+	root := c.folder.root
+	if c.folder.exists(dataFolder) {
+		return c.readPassword()
 	}
-	unfinished := c.dataDir() + ".new"
-	err := os.RemoveAll(unfinished)
+	err := root.RemoveAll(unfinishedData)
 	if err == nil {
-		err = os.Mkdir(unfinished, 0o700)
-	}
-	if err == nil {
-		err = c.account.own(unfinished)
-	}
-	if !withPassword {
-		passwordFile = ""
-	} else if err == nil {
-		err = c.makePassword(passwordFile)
+		err = root.Mkdir(unfinishedData, 0o700)
 	}
 	if err == nil {
-		err = c.bin.initdb(ctx, unfinished, passwordFile, c.account)
+		err = c.folder.own(unfinishedData)
+	}
+	password := ""
+	if withPassword && err == nil {
+		password, err = filepath.Join(c.folder.path, passwordFile), c.makePassword()
 	}
 	if err == nil {
-		err = os.Rename(unfinished, c.dataDir())
+		err = c.bin.initdb(ctx, filepath.Join(c.folder.path, unfinishedData), password, c.account)
+	}
+	if err == nil {
+		err = root.Rename(unfinishedData, dataFolder)
 	}
 	if err != nil {
-		err = errors.Join(err, os.RemoveAll(unfinished))
-		return fmt.Errorf("make a cluster in %s, which the server's user must be able to enter: %w", c.dir, err)
+		err = errors.Join(err, root.RemoveAll(unfinishedData))
+		return fmt.Errorf("make a cluster in %s, which the server's user must be able to enter: %w", c.folder.path, err)
 	}
 	return nil
 }
@@ -215,7 +217,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	}
 	cmd := exec.Command(c.bin.path("postgres"), "-D", c.dataDir(), "-p", strconv.Itoa(c.port), //nolint:noctx // its end is shutDown's
 		"-c", "listen_addresses="+loopback, "-c", "unix_socket_directories=")
-	c.account.run(cmd, c.dir)
+	c.account.run(cmd, c.folder.path)
 	c.output.mark()
 	server, err := startServer(cmd, c.output)
 	if err != nil {
@@ -226,9 +228,9 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err := server.ready(ctx, c.URL("postgres"), c.dataDir()); err != nil {
 		stopped := c.shutDown(context.WithoutCancel(ctx), syscall.SIGKILL)
 		err = &ServerError{Log: c.output.sinceMark(), Err: err}
-		return errors.Join(fmt.Errorf("start PostgreSQL on port %d in %s: %w", c.port, c.dir, err), stopped)
+		return errors.Join(fmt.Errorf("start PostgreSQL on port %d in %s: %w", c.port, c.folder.path, err), stopped)
 	}
-	c.log.Info("PostgreSQL runs", zap.String("programs", c.bin.dir), zap.String("folder", c.dir),
+	c.log.Info("PostgreSQL runs", zap.String("programs", c.bin.dir), zap.String("folder", c.folder.path),
 		zap.Int("port", c.port), zap.Stringer("user", c.account))
 	return nil
 }
@@ -239,11 +241,7 @@ func (c *Cluster) configure() error {
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(c.dataDir(), "postgresql.conf")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		return err
-	}
-	return c.account.own(file)
+	return c.folder.write(path.Join(dataFolder, "postgresql.conf"), text)
 }
 
 // shutDown sends the server the signal and waits until it is gone; when ctx ends first, it is shut down the hard way.
@@ -268,27 +266,4 @@ func (c *Cluster) forget() {
 
 func (c *Cluster) running() bool { return c.server != nil && !c.server.ended() }
 
-func (c *Cluster) dataDir() string { return filepath.Join(c.dir, "data") }
-
-// makeFolder makes the cluster's folder. An empty dir means a temporary one.
-func makeFolder(dir string, owner *account) (string, error) {
-	var err error
-	if dir == "" {
-		dir, err = os.MkdirTemp("", "reactive-gw-postgres-")
-	} else if dir, err = filepath.Abs(dir); err == nil {
-		if _, err := os.Stat(dir); err == nil {
-			return dir, nil // whoever made it decided whose it is
-		}
-		// The account must be able to enter what lies above.
-		if err = os.MkdirAll(filepath.Dir(dir), 0o755); err == nil {
-			err = os.Mkdir(dir, 0o700)
-		}
-	}
-	if err != nil {
-		return "", fmt.Errorf("make the cluster's folder: %w", err)
-	}
-	if err := owner.own(dir); err != nil {
-		return "", errors.Join(fmt.Errorf("give the cluster's folder to the user %s: %w", owner, err), os.Remove(dir))
-	}
-	return dir, nil
-}
+func (c *Cluster) dataDir() string { return filepath.Join(c.folder.path, dataFolder) }

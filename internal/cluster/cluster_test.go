@@ -100,7 +100,11 @@ func TestHalfMadeFolderIsMadeAnew(t *testing.T) {
 	check(t, "leave half a cluster", os.WriteFile(filepath.Join(dir, "data.new", "PG_VERSION"), []byte("15\n"), 0o600))
 	owner, err := serverAccount()
 	check(t, "account", err)
-	check(t, "own", owner.own(dir))
+	check(t, "close to others", os.Chmod(dir, 0o700))
+	made, err := openFolder(dir, owner)
+	check(t, "open", err)
+	check(t, "own", made.own("."))
+	check(t, "close", made.close())
 	if got := query[int](t, newCluster(t, Options{Dir: dir}), "select 1"); got != 1 {
 		t.Errorf("select 1 gives %d", got)
 	}

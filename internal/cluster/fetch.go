@@ -112,14 +112,11 @@ func prove(ctx context.Context, bin, staging string, as *account) error {
 	if err != nil {
 		return err
 	}
-	data := filepath.Join(staging, "proof")
-	if err := os.Mkdir(data, 0o700); err != nil {
+	proof, err := makeFolder(filepath.Join(staging, "proof"), as)
+	if err != nil {
 		return err
 	}
-	if err := as.own(data); err != nil {
-		return err
-	}
-	return found.initdb(ctx, data, "", as)
+	return errors.Join(found.initdb(ctx, proof.path, "", as), proof.close())
 }
 
 // openToAll lets every user read what is under dir, and run what its owner may, whatever the umask was.

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		fmt.Println(c.URL("postgres"))
-		fmt.Println(c.dir)
+		fmt.Println(c.folder.path)
 		select {}
 	}
 	os.Exit(m.Run())

@@ -21,6 +21,8 @@ type Authenticate struct {
 // JWT configures tokens. One of the four key sources is set.
 type JWT struct {
 	JWKSURL, JWKSFile, PublicKeyFile, SecretEnv string
+	// AllowPlainHTTP lets JWKSURL be http:// on another machine.
+	AllowPlainHTTP bool
 	// Algorithms are those that tokens may be signed with; at least one.
 	Algorithms []string
 	// Audience and Issuer are not looked at where they are empty.
@@ -41,7 +43,10 @@ type TokenPlaces struct {
 
 // AuthenticateWebhook configures a service that is asked who a client is.
 type AuthenticateWebhook struct {
-	URL      string
+	URL string
+	// AllowPlainHTTP lets URL be http:// on another machine.
+	AllowPlainHTTP bool
+
 	Timeout  time.Duration
 	CacheFor time.Duration // 0: not at all
 	// Headers are those of the client's request that are forwarded; at least one.
@@ -77,6 +82,7 @@ func (d *document) jwt(path string, node ast.Node) *JWT {
 	before := len(d.problems)
 	d.mapping(path, node, []key{
 		{"jwksUrl", one(d, kindText, plainText, &j.JWKSURL)},
+		{"allowPlainHttp", one(d, kindBoolean, trueOrFalse, &j.AllowPlainHTTP)},
 		{"jwksFile", one(d, kindText, plainText, &j.JWKSFile)},
 		{"publicKeyFile", one(d, kindText, plainText, &j.PublicKeyFile)},
 		{"secretEnv", one(d, kindText, plainText, &j.SecretEnv)},
@@ -101,6 +107,7 @@ func (d *document) jwt(path string, node ast.Node) *JWT {
 	if len(d.problems) == before {
 		d.exactlyOne(path, map[string]bool{"jwksUrl": j.JWKSURL != "", "jwksFile": j.JWKSFile != "",
 			"publicKeyFile": j.PublicKeyFile != "", "secretEnv": j.SecretEnv != ""})
+		d.plainHTTP(path, j.AllowPlainHTTP, j.JWKSURL, "jwksUrl")
 		if len(j.Algorithms) == 0 {
 			d.failAt(path, "algorithms is missing", "list those that your issuer signs with, for example algorithms: [RS256]")
 		}
@@ -113,6 +120,7 @@ func (d *document) authenticateWebhook(path string, node ast.Node) *Authenticate
 	before := len(d.problems)
 	d.mapping(path, node, []key{
 		{"url", one(d, kindText, plainText, &w.URL)},
+		{"allowPlainHttp", one(d, kindBoolean, trueOrFalse, &w.AllowPlainHTTP)},
 		{"timeout", one(d, kindQuantity, duration, &w.Timeout)},
 		{"cacheFor", one(d, kindQuantity, duration, &w.CacheFor)},
 		{"headers", some(d, plainText, &w.Headers)},
@@ -172,6 +180,13 @@ func (d *document) exactlyOne(path string, given map[string]bool) {
 		d.failAt(path, lastKey(path)+" says nothing", "write one of "+strings.Join(names, ", "))
 	default:
 		d.failAt(path, lastKey(path)+" has "+strings.Join(present, " and "), "keep one of them")
+	}
+}
+
+// plainHTTP reports leave to do without TLS where there is no URL that it could be for.
+func (d *document) plainHTTP(path string, allowed bool, url, key string) {
+	if allowed && url == "" {
+		d.failAt(join(path, "allowPlainHttp"), "allowPlainHttp is for "+key+", and there is none", "delete the key")
 	}
 }
 

@@ -23,6 +23,10 @@ func TestAuthenticateThatIsRefused(t *testing.T) {
 			`reactive.yaml:2:23: proxies "proxy" is no address: write an address or a range, for example 10.0.0.0/8`},
 		{"member without user", "reactive:\n  - table: message\n    authorize: {member: {table: member, scope: conversation_id}}\n",
 			"reactive.yaml:3:25: user is missing: name its column with the user"},
+		{"plain HTTP to nowhere", "authenticate:\n  jwt: {secretEnv: KEY, algorithms: [HS256], allowPlainHttp: true}\n",
+			"reactive.yaml:2:62: allowPlainHttp is for jwksUrl, and there is none: delete the key"},
+		{"plain HTTP to nowhere, to authorize", "reactive:\n  - table: message\n    authorize: {sql: select true, allowPlainHttp: true}\n",
+			"reactive.yaml:3:51: allowPlainHttp is for webhook, and there is none: delete the key"},
 		{"two authorizers", "reactive:\n  - table: message\n    authorize: {sql: select true, cel: 'true'}\n",
 			"reactive.yaml:3:16: authorize has cel and sql: keep one of them"},
 	} {

@@ -13,6 +13,9 @@ type Authorize struct {
 	CEL     string
 	SQL     string
 	Webhook string // a URL
+	// AllowPlainHTTP lets Webhook be http:// on another machine.
+	AllowPlainHTTP bool
+
 	Member  *Member
 	Timeout time.Duration
 	// CacheFor is how long an answer of SQL, Webhook or Member holds; 0 is not at all.
@@ -49,11 +52,13 @@ func (d *document) authorize(path string, node ast.Node) *Authorize {
 		{"cel", one(d, kindText, program, &a.CEL)},
 		{"sql", one(d, kindText, program, &a.SQL)},
 		{"webhook", one(d, kindText, plainText, &a.Webhook)},
+		{"allowPlainHttp", one(d, kindBoolean, trueOrFalse, &a.AllowPlainHTTP)},
 		{"member", func(path string, node ast.Node) { a.Member = d.member(path, node) }},
 		{"timeout", one(d, kindQuantity, duration, &a.Timeout)},
 		{"cacheFor", one(d, kindQuantity, duration, &a.CacheFor)},
 	})
 	if len(d.problems) == before {
+		d.plainHTTP(path, a.AllowPlainHTTP, a.Webhook, "webhook")
 		d.exactlyOne(path, map[string]bool{"cel": a.CEL != "", "sql": a.SQL != "", "webhook": a.Webhook != "", "member": a.Member != nil})
 	}
 	return a

@@ -34,6 +34,9 @@ type Config struct {
 	// AllowedOrigins are the web origins (RFC 6454, section 6.2) that may connect besides the gateway's own:
 	// scheme://host[:port] as a browser writes them, in lower case, no wildcards.
 	AllowedOrigins []string
+	// AllowedHosts are host names, in lower case and without a port, that are answered besides this machine's own and IP
+	// addresses: on Listen while nobody asks clients who they are, on Admin always.
+	AllowedHosts []string
 
 	LogLevel zapcore.Level
 

@@ -108,7 +108,7 @@ func TestKeysThatAreRefused(t *testing.T) {
 			want: `reactive.yaml:3:5: unknown key "wibble": write one of table, channel, source, scopes, resolveScopes, snapshot, batchMs, authorize, filterRow, columns`},
 		{name: "secret as a key", file: "? postgres://app:canary@db.internal/app\n: 1\n",
 			want: "reactive.yaml:1:1: unknown key (hidden): write one of databaseUrl, slot, publication, setup, listen, " +
-				"allowAnonymous, path, admin, pprof, allowedOrigins, logLevel, maxConnections, maxSubscriptions, maxMessagesPerSecond, " +
+				"allowAnonymous, path, admin, pprof, allowedOrigins, allowedHosts, logLevel, maxConnections, maxSubscriptions, maxMessagesPerSecond, " +
 				"queueBytes, spillBytes, spillDir, writeTimeout, pingInterval, compression, drainTimeout, bigintAs, authenticate, ingest, reactive, resume"},
 		{name: "number as a key", file: "reactive:\n  - 1: message\n",
 			want: "reactive.yaml:2:5: a key is not plain text: write one of table, channel, source, scopes, resolveScopes, snapshot, batchMs, authorize, filterRow, columns"},
@@ -204,6 +204,23 @@ func TestValuesThatAreRefused(t *testing.T) {
 		t.Run(r.origin, refusal{
 			file: "allowedOrigins:\n  - " + r.origin + "\n",
 			want: "reactive.yaml:2:5: allowedOrigins " + r.want,
+		}.check)
+	}
+	const hostFix = ": write a host name, for example app.example.com"
+	for _, r := range []struct{ host, want string }{
+		{`"*"`, `"*" has a wildcard, and hosts are compared exactly: list each host` + hostFix},
+		{`"*.example.com"`, `"*.example.com" has a wildcard, and hosts are compared exactly: list each host` + hostFix},
+		{`https://app.example.com`, `"https://app.example.com" is not just a host in small letters: write app.example.com`},
+		{`App.example.com:8443`, `"App.example.com:8443" is not just a host in small letters: write app.example.com`},
+		{`app.example.com.`, `"app.example.com." is not just a host in small letters: write app.example.com`},
+		{`"[::1]"`, `"[::1]" is not just a host in small letters: write ::1`},
+		{`""`, `is empty` + hostFix + ", other letters in their xn-- form"},
+		{`my host`, `"my host" has characters that no browser sends in a host` + hostFix + ", other letters in their xn-- form"},
+		{`аpp.example.com`, `"аpp.example.com" has characters that no browser sends in a host` + hostFix + ", other letters in their xn-- form"},
+	} {
+		t.Run("host "+r.host, refusal{
+			file: "allowedHosts:\n  - " + r.host + "\n",
+			want: "reactive.yaml:2:5: allowedHosts " + r.want,
 		}.check)
 	}
 	t.Run("origin twice", refusal{

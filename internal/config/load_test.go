@@ -69,6 +69,7 @@ func precedence() map[string][4]string {
 		"admin":                {"127.0.0.1:1", "", "127.0.0.1:3", "127.0.0.1:9090"},
 		"pprof":                {"true", "false", "true", "false"},
 		"allowedOrigins":       {"[https://flag.example]", "[https://env.example http://b.example:8080]", "[https://file.example]", "[]"},
+		"allowedHosts":         {"[flag.example]", "[env.example b.example]", "[file.example]", "[]"},
 		"logLevel":             {"debug", "warn", "error", "info"},
 		"maxConnections":       {"1", "2", "3", "10000"},
 		"maxSubscriptions":     {"1", "2", "3", "1000"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"path"
 	"strconv"
@@ -83,6 +84,32 @@ func urlPath(text string) (string, *mistake) {
 	}
 	return text, nil
 }
+
+// allowedHost is a host name as it stands in a Host header, but for its port.
+func allowedHost(text string) (string, *mistake) {
+	const fix = "write a host name, for example app.example.com"
+	if strings.Contains(text, "*") {
+		return "", &mistake{problem: "has a wildcard, and hosts are compared exactly", fix: "list each host: " + fix}
+	}
+	exact := strings.TrimSuffix(strings.ToLower(text), ".")
+	if address, err := netip.ParseAddr(exact); err == nil {
+		exact = address.String()
+	} else if u, err := url.Parse(exact); err == nil && u.Host != "" {
+		exact = u.Hostname()
+	} else if u, err := url.Parse("//" + exact); err == nil && u.User == nil && u.Hostname() != "" && strings.Trim(u.Path, "/") == "" {
+		exact = u.Hostname()
+	}
+	switch {
+	case !hostName(strings.ReplaceAll(exact, "_", "-")) || strings.Trim(exact, ".-") == "":
+		return "", &mistake{problem: "has characters that no browser sends in a host", fix: fix + ", other letters in their xn-- form"}
+	case text != exact:
+		return "", &mistake{problem: "is not just a host in small letters", fix: fix, exactFix: "write " + exact}
+	}
+	return text, nil
+}
+
+// Loopback tells whether only this machine reaches an address to listen on.
+func Loopback(address string) bool { return loopback(address) }
 
 // origin is a web origin exactly as a browser sends it in the Origin header (RFC 6454, section 6.2).
 func origin(text string) (string, *mistake) {

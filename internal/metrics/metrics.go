@@ -21,7 +21,9 @@ type Sources struct {
 	Source  func() wal.Stats
 	Hub     func() fanout.Stats
 	Gateway func() gateway.Stats
-	Ingest  func() ingest.Stats
+	// Refusals are the counts of what was refused, by reason.
+	Refusals func() map[gateway.Refusal]uint64
+	Ingest   func() ingest.Stats
 	// Pressure is that of the log that the slot holds back, as last seen.
 	Pressure func() wal.Pressure
 	Version  string
@@ -62,6 +64,7 @@ type collector struct {
 	ingestEvents   *prometheus.Desc
 	ingestErrors   *prometheus.Desc
 	resets         *prometheus.Desc
+	refusals       *prometheus.Desc
 }
 
 func flag(is bool) float64 {
@@ -80,7 +83,9 @@ func newCollector(s Sources) *collector {
 			"Times that resolveScopes had no answer, so that the channel's views began anew.", []string{"channel"}, nil),
 		ingestEvents: prometheus.NewDesc("reactive_ingest_events_total", "Events taken beside the log.", []string{"source"}, nil),
 		ingestErrors: prometheus.NewDesc("reactive_ingest_errors_total", "Payloads beside the log that were refused.", []string{"source"}, nil),
-		resets:       prometheus.NewDesc("reactive_resets_total", "Times that continuity was lost, so that clients had to start over.", []string{"reason"}, nil),
+		refusals: prometheus.NewDesc("reactive_refusals_total",
+			"Clients, and requests of theirs, that were refused.", []string{"reason"}, nil),
+		resets: prometheus.NewDesc("reactive_resets_total", "Times that continuity was lost, so that clients had to start over.", []string{"reason"}, nil),
 	}
 	add := func(kind prometheus.ValueType, name, help string, labels prometheus.Labels, read func(*moment) float64) {
 		c.figures = append(c.figures, figure{prometheus.NewDesc("reactive_"+name, help, nil, labels), kind, read})
@@ -143,6 +148,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.ingestEvents
 	ch <- c.ingestErrors
 	ch <- c.resets
+	ch <- c.refusals
 }
 
 // Collect implements prometheus.Collector.
@@ -164,6 +170,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for source, refused := range m.ingest.Errors {
 		ch <- prometheus.MustNewConstMetric(c.ingestErrors, prometheus.CounterValue, float64(refused), string(source))
+	}
+	for reason, times := range c.sources.Refusals() {
+		ch <- prometheus.MustNewConstMetric(c.refusals, prometheus.CounterValue, float64(times), string(reason))
 	}
 	for reason, times := range m.source.Resets {
 		ch <- prometheus.MustNewConstMetric(c.resets, prometheus.CounterValue, float64(times), string(reason))

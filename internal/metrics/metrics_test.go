@@ -72,6 +72,9 @@ reactive_live 1
 reactive_queue_bytes 8
 # TYPE reactive_reconnects_total counter
 reactive_reconnects_total 2
+# TYPE reactive_refusals_total counter
+reactive_refusals_total{reason="origin"} 17
+reactive_refusals_total{reason="token"} 0
 # TYPE reactive_replication_lag_bytes gauge
 reactive_replication_lag_bytes 9
 # TYPE reactive_replication_lag_seconds gauge
@@ -124,6 +127,9 @@ func TestNamesAndTypes(t *testing.T) {
 				Events: map[ingest.Source]uint64{ingest.Hook: 13}, Errors: map[ingest.Source]uint64{ingest.Notify: 14}, Gaps: 15,
 			}
 		},
+		Refusals: func() map[gateway.Refusal]uint64 {
+			return map[gateway.Refusal]uint64{gateway.RefusedOrigin: 17, gateway.RefusedToken: 0}
+		},
 		Pressure: func() wal.Pressure { return wal.Pressure{Retained: 10, Limit: 13, Growth: 14, Left: -1, High: true} },
 		Version:  "v1.2.3",
 	})
@@ -166,6 +172,7 @@ func TestScrapeWhileWorking(t *testing.T) {
 	handler := metrics.Handler(metrics.Sources{
 		Source: func() wal.Stats { return wal.Stats{} }, Hub: hub.Stats, Gateway: edge.Stats,
 		Ingest: func() ingest.Stats { return ingest.Stats{} }, Pressure: wal.UnknownPressure,
+		Refusals: gateway.NewRefusals(zap.NewNop()).Totals,
 	})
 	var working sync.WaitGroup
 	for range 2 {

@@ -99,6 +99,8 @@ func dialError(address string, response *http.Response, err error) error {
 		return fmt.Errorf("connect to %s: %w", url, rootCause(err))
 	case response.StatusCode == http.StatusServiceUnavailable:
 		return fmt.Errorf("connect to %s: the gateway takes no connections at the moment: %s", url, reason(response))
+	case response.StatusCode == http.StatusForbidden:
+		return fmt.Errorf("connect to %s: the server answered %s: %s", url, response.Status, reason(response))
 	}
 	return fmt.Errorf("connect to %s: the server answered %s: is this the gateway's address and path?", url, response.Status)
 }

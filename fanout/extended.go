@@ -34,6 +34,7 @@ type parts struct {
 	bytes   int
 	clients []*Client // that have parts
 	split   []*Client // that were sent some frames already
+	sent    int       // how often that happened, in this transaction and those before
 }
 
 // give makes it a part that a client gets.
@@ -127,6 +128,7 @@ func (h *Hub) splitIfLarge(changes int) {
 			p.split = append(p.split, c)
 		}
 	}
+	p.sent++
 	h.clearParts()
 }
 

@@ -22,7 +22,7 @@ type delta struct {
 // and has after. It returns false where that cannot be told, or where the change emptied every view: then the channel's
 // views have to begin anew.
 func (h *Hub) route(tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
-	if c.Op == cdc.Truncate {
+	if c.Op.OfTable() {
 		return false
 	}
 	if !b.judgeable(b.filtered, c) {
@@ -84,7 +84,7 @@ func (d *delta) kindsFor(s *subscription) (kinds [2]protocol.EventType, n int, k
 
 // passes tells whether the row was in a topic's views and is.
 func (b *binding) passes(t *topic, c *cdc.Change) (before, after, known bool) {
-	if c.Op == cdc.Truncate || !b.judgeable(b.filtered, c) {
+	if c.Op.OfTable() || !b.judgeable(b.filtered, c) {
 		return false, false, false
 	}
 	if t.index.Resolved {

@@ -91,6 +91,9 @@ func (e *encoder) Delete(relation uint32, old OldTuple, before cdc.Row) error {
 	return nil
 }
 
+// Oversized is never called for a whole message.
+func (e *encoder) Oversized(uint32, int) error { return errors.New("a whole message is not oversized") }
+
 func (e *encoder) Truncate(m Truncate) error {
 	e.out = append(e.out, 'T')
 	e.uint32(uint32(len(m.Relations)))
@@ -289,6 +292,7 @@ func (h refusing) Relation(Relation) error                         { return h.er
 func (h refusing) Insert(uint32, cdc.Row) error                    { return h.err }
 func (h refusing) Update(uint32, OldTuple, cdc.Row, cdc.Row) error { return h.err }
 func (h refusing) Delete(uint32, OldTuple, cdc.Row) error          { return h.err }
+func (h refusing) Oversized(uint32, int) error                     { return h.err }
 func (h refusing) Truncate(Truncate) error                         { return h.err }
 func (h refusing) Message(LogicalMessage) error                    { return h.err }
 func (h refusing) Origin(Origin) error                             { return h.err }

@@ -97,7 +97,7 @@ func (j *judge) server() {
 	j.check(!f.InRecovery, "primary", "the server is a primary", "the server is a standby: its snapshots do not show which transactions are open",
 		"-- connect to the primary")
 	j.passing(f.InRecovery)
-	j.check(f.Encoding != "SQL_ASCII", "encoding", f.Encoding, "the database's encoding is SQL_ASCII, so its text has no known encoding",
+	j.check(Decodable(f.Encoding), "encoding", f.Encoding, "the database's encoding is "+f.Encoding+", whose text may have no Unicode",
 		"-- move the data to a database made with ENCODING 'UTF8'")
 	j.check(f.Replication, "role", fmt.Sprintf("%s may replicate", f.Role), fmt.Sprintf("role %s may not open replication connections", f.Role),
 		fmt.Sprintf("ALTER ROLE %s REPLICATION;", quote(f.Role)))

@@ -32,8 +32,15 @@ func (c *circumstances) conditions() []condition {
 			c.pressure.Retained>>20, c.pressure.Limit>>20, timeLeft(c.pressure)),
 			"look for transactions that are open for long (SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY xact_start), or give the slot more room: " + c.pressure.RaiseLimitSQL()})
 	}
+	if u := c.source.Unreadable; u.Table != "" && time.Since(u.At) < unreadableFor {
+		list = append(list, condition{"unreadable changes", fmt.Sprintf("at %s a change of %s could not be read, because %s; the views of the table started over if it committed; since the start %d changes were too long and %d had no Unicode",
+			u.At.UTC().Format(time.RFC3339), u.Table, u.Detail, u.Oversized, u.Undecodable), u.Fix})
+	}
 	return list
 }
+
+// unreadableFor is how long an operator is told of a change that could not be read.
+const unreadableFor = time.Hour
 
 func timeLeft(p wal.Pressure) string {
 	if p.Left < 0 {

@@ -26,6 +26,11 @@ func TestConditionsSayWhatIsTheCaseAndWhatToDo(t *testing.T) {
 		"live":        {circumstances{running: true, source: wal.Stats{State: wal.Live}}, []string{"live", "flow", "nothing"}},
 		"pressure": {circumstances{running: true, source: wal.Stats{State: wal.Live}, pressure: wal.Pressure{Retained: 60 << 20, Limit: 100 << 20, Left: 40 * time.Second, High: true}},
 			[]string{"live", "flow", "nothing", "wal pressure", "60 of 100 MB of log, and is lost beyond that, at this rate in 40s", "ALTER SYSTEM SET max_slot_wal_keep_size = '241MB'"}},
+		"unreadable": {circumstances{running: true, source: wal.Stats{State: wal.Live, Unreadable: wal.Unreadable{
+			Table: "public.film", Detail: "it is too long", Fix: "split it", At: time.Now(), Oversized: 3}}},
+			[]string{"live", "flow", "nothing", "unreadable changes", "a change of public.film could not be read, because it is too long", "split it"}},
+		"unreadable long ago": {circumstances{running: true, source: wal.Stats{State: wal.Live, Unreadable: wal.Unreadable{
+			Table: "public.film", At: time.Now().Add(-unreadableFor)}}}, []string{"live", "flow", "nothing"}},
 	} {
 		if c.now.pressure == (wal.Pressure{}) {
 			c.now.pressure = calm

@@ -214,7 +214,7 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 	tracker := &cdc.Tracker{}
 	checkpoints := &wal.Checkpoints{Pool: s.database.Pool, Slot: s.cfg.Slot}
 	p.source = wal.NewSource(s.database, s.cfg.DatabaseURL.Reveal(), want, tracker, checkpoints, tables.types)
-	p.source.Events, p.source.Spill = p.ingest, spill
+	p.source.Events, p.source.Spill, p.source.MaxRow = p.ingest, spill, s.cfg.MaxRowBytes
 	p.pipeline = &cdc.Pipeline{
 		Source: p.source, Sink: p.hub, Tracker: tracker, Checkpoints: checkpoints, CheckpointEvery: checkpointEvery,
 		HandoffBytes:      handoffBytes,

@@ -117,6 +117,12 @@ func newCollector(s Sources) *collector {
 	})
 	gauge("transactions_in_progress", "Transactions of which the server has sent a part before their end.", func(m *moment) float64 { return float64(m.source.InProgress) })
 	gauge("spilled_bytes", "Bytes of transactions in progress on disk.", func(m *moment) float64 { return float64(m.source.Spilled) })
+	counter("oversized_rows_total", "Changes of served tables that were longer than maxRowBytes, so that views started over.", func(m *moment) float64 {
+		return float64(m.source.Unreadable.Oversized)
+	})
+	counter("undecodable_rows_total", "Changes of served tables with a character that has no Unicode, so that views started over.", func(m *moment) float64 {
+		return float64(m.source.Unreadable.Undecodable)
+	})
 	gauge("slot_retained_bytes", "Log that the slot holds back on the server; negative while not known.", func(m *moment) float64 { return float64(m.pressure.Retained) })
 	gauge("slot_retained_limit_bytes", "Log beyond which the slot is lost, max_slot_wal_keep_size; negative without limit.", func(m *moment) float64 { return float64(m.pressure.Limit) })
 	gauge("slot_growth_bytes_per_second", "What the retained log gains, over the last minute.", func(m *moment) float64 { return m.pressure.Growth })

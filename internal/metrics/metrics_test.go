@@ -68,6 +68,8 @@ reactive_ingest_events_total{source="hook"} 13
 reactive_ingest_gaps_total 15
 # TYPE reactive_live gauge
 reactive_live 1
+# TYPE reactive_oversized_rows_total counter
+reactive_oversized_rows_total 16
 # TYPE reactive_queue_bytes gauge
 reactive_queue_bytes 8
 # TYPE reactive_reconnects_total counter
@@ -106,11 +108,13 @@ reactive_subscriptions_on_hold 14
 reactive_transactions_in_progress 14
 # TYPE reactive_transactions_total counter
 reactive_transactions_total 1
+# TYPE reactive_undecodable_rows_total counter
+reactive_undecodable_rows_total 17
 `
 
 func TestNamesAndTypes(t *testing.T) {
 	source := wal.Stats{State: wal.Live, Transactions: 1, Changes: 2, Connects: 3, InProgress: 14, Spilled: 15, LagBytes: 9, Lag: 1500 * time.Millisecond,
-		Resets: map[cdc.ResetReason]uint64{cdc.ResetSlotLost: 15}}
+		Resets: map[cdc.ResetReason]uint64{cdc.ResetSlotLost: 15}, Unreadable: wal.Unreadable{Oversized: 16, Undecodable: 17}}
 	handler := metrics.Handler(metrics.Sources{
 		Source: func() wal.Stats { return source },
 		Hub: func() fanout.Stats {

@@ -68,11 +68,11 @@ func (s *Service) Run(ctx, late context.Context, serving func()) error {
 	defer pool.Close()
 	// Pools of their own, so that a storm of snapshots, or a table that is locked for long, keeps neither checkpoints nor
 	// the set-up from the database, nor makes an authorizer deny for want of an answer.
-	if s.snapshotPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal()); err != nil {
+	if s.snapshotPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.BoundRows(s.cfg.QueueBytes/2)); err != nil {
 		return err
 	}
 	defer s.snapshotPool.Close()
-	if s.accessPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal()); err != nil {
+	if s.accessPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.BoundRows(s.cfg.MaxRowBytes)); err != nil {
 		return err
 	}
 	defer s.accessPool.Close()

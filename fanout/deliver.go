@@ -46,6 +46,7 @@ const (
 
 func (h *Hub) deliver(tx *cdc.Transaction, untrue []stale) {
 	defer h.flush()
+	defer h.encoder.trim()
 	h.delivered = tx.Commit
 	h.holdConcerned(tx)
 	routed, served, matters := h.routeAll(tx, untrue)
@@ -112,6 +113,10 @@ func (h *Hub) routeAll(tx *cdc.Transaction, untrue []stale) (routed unseenTransa
 			h.flush()
 		}
 	}
+	for _, ch := range h.overflowed { // no snapshot from before is of use
+		routed.cuts = append(routed.cuts, cut{ch, protocol.ResetUnreadable})
+	}
+	h.overflowed = nil
 	return routed, served, matters
 }
 

@@ -42,7 +42,9 @@ type Hub struct {
 	touched  []*Client
 	encoder  encoder
 	active   []*group
-	change   cdc.Change // that is being routed: a variable of routeAll would be allocated anew for each
+	// overflowed are the channels of which the transaction at hand had changes that were too large to be told.
+	overflowed []*channel
+	change     cdc.Change // that is being routed: a variable of routeAll would be allocated anew for each
 
 	readings      map[*topic]*reading
 	wanted        list.List // of *reading: those that no reader has taken yet

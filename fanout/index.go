@@ -21,6 +21,8 @@ type channel struct {
 	guard    *guard         // nil where nobody loses a right
 	// unavailable are the snapshots that could not be read.
 	unavailable *failures
+	// overflows are the changes that were too large to be told.
+	overflows *failures
 	// table is the OID of the table that the channel's views are of, 0 while that is not known.
 	table uint32
 	// broken: the table was altered so that bind refuses it, and no change can be routed any more.

@@ -27,7 +27,7 @@ const (
 	ResetTruncate ResetReason = "truncate"
 	// ResetPublication: for a while the table's changes were not published.
 	ResetPublication ResetReason = "publication"
-	// ResetUnreadable: a change of the table was too large to read, or had a value that has no Unicode.
+	// ResetUnreadable: a change was too large to be told, or had a value that has no Unicode.
 	ResetUnreadable ResetReason = "unreadable"
 )
 

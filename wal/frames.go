@@ -87,6 +87,13 @@ func (f *frames) next() (kind byte, body []byte, err error) {
 	}
 }
 
+// shrink lets go of a huge message's memory, once nobody looks at it.
+func (f *frames) shrink() {
+	if f.start == f.end && len(f.buffer) > frameBuffer {
+		f.buffer, f.start, f.end = nil, 0, 0
+	}
+}
+
 // drop drops what is there of the bytes that nobody wants, or reads more of them.
 func (f *frames) drop() error {
 	if f.start == f.end {

@@ -200,6 +200,7 @@ func (s *stream) copyData(ctx context.Context, data []byte, missing int) error {
 		if err := s.decoder.Decode(data[logHeader:], s.collector); err != nil {
 			return err
 		}
+		s.conn.frames.shrink()
 		if s.collector.streamed {
 			s.noteProgress()
 		}

@@ -59,6 +59,8 @@ type collector struct {
 	figures        []figure
 	filterFailures *prometheus.Desc
 	scopeFailures  *prometheus.Desc
+	noSnapshots    *prometheus.Desc
+	overflows      *prometheus.Desc
 	ingestEvents   *prometheus.Desc
 	ingestErrors   *prometheus.Desc
 	resets         *prometheus.Desc
@@ -78,6 +80,9 @@ func newCollector(s Sources) *collector {
 			"Times that a filterRow had no answer, so that a client was not shown a row.", []string{"channel"}, nil),
 		scopeFailures: prometheus.NewDesc("reactive_resolve_scopes_errors_total",
 			"Times that resolveScopes had no answer, so that the channel's views began anew.", []string{"channel"}, nil),
+		noSnapshots: prometheus.NewDesc("reactive_snapshot_errors_total", "Snapshots that could not be read.", []string{"channel"}, nil),
+		overflows: prometheus.NewDesc("reactive_overflows_total",
+			"Subscriptions that started over because a change was too large to be told.", []string{"channel"}, nil),
 		ingestEvents: prometheus.NewDesc("reactive_ingest_events_total", "Events taken beside the log.", []string{"source"}, nil),
 		ingestErrors: prometheus.NewDesc("reactive_ingest_errors_total", "Payloads beside the log that were refused.", []string{"source"}, nil),
 		resets:       prometheus.NewDesc("reactive_resets_total", "Times that continuity was lost, so that clients had to start over.", []string{"reason"}, nil),
@@ -146,6 +151,8 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 	ch <- c.filterFailures
 	ch <- c.scopeFailures
+	ch <- c.noSnapshots
+	ch <- c.overflows
 	ch <- c.ingestEvents
 	ch <- c.ingestErrors
 	ch <- c.resets
@@ -164,6 +171,12 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for channel, failures := range m.hub.ResolverFailures {
 		ch <- prometheus.MustNewConstMetric(c.scopeFailures, prometheus.CounterValue, float64(failures), channel)
+	}
+	for channel, failures := range m.hub.SnapshotFailures {
+		ch <- prometheus.MustNewConstMetric(c.noSnapshots, prometheus.CounterValue, float64(failures), channel)
+	}
+	for channel, times := range m.hub.Overflows {
+		ch <- prometheus.MustNewConstMetric(c.overflows, prometheus.CounterValue, float64(times), channel)
 	}
 	for source, events := range m.ingest.Events {
 		ch <- prometheus.MustNewConstMetric(c.ingestEvents, prometheus.CounterValue, float64(events), string(source))

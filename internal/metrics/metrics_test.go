@@ -68,6 +68,8 @@ reactive_ingest_events_total{source="hook"} 13
 reactive_ingest_gaps_total 15
 # TYPE reactive_live gauge
 reactive_live 1
+# TYPE reactive_overflows_total counter
+reactive_overflows_total{channel="message"} 19
 # TYPE reactive_oversized_rows_total counter
 reactive_oversized_rows_total 16
 # TYPE reactive_queue_bytes gauge
@@ -94,6 +96,8 @@ reactive_slot_retained_bytes 10
 reactive_slot_retained_limit_bytes 13
 # TYPE reactive_slot_seconds_left gauge
 reactive_slot_seconds_left +Inf
+# TYPE reactive_snapshot_errors_total counter
+reactive_snapshot_errors_total{channel="message"} 18
 # TYPE reactive_socket_writes_total counter
 reactive_socket_writes_total 16
 # TYPE reactive_spilled_bytes gauge
@@ -118,7 +122,8 @@ func TestNamesAndTypes(t *testing.T) {
 	handler := metrics.Handler(metrics.Sources{
 		Source: func() wal.Stats { return source },
 		Hub: func() fanout.Stats {
-			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, OnHold: 14, Revoked: 15, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13}}
+			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, OnHold: 14, Revoked: 15, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13},
+				SnapshotFailures: map[string]uint64{"message": 18}, Overflows: map[string]uint64{"message": 19}}
 		},
 		Gateway: func() gateway.Stats {
 			return gateway.Stats{Connections: 3, Accepted: 4, Rejected: 5, Frames: 40, Writes: 16}

@@ -71,6 +71,9 @@ func (a *Assembler) Add(op Op, table *Table, before, after Row) error {
 	if t.streamed {
 		t.buffer = t.attribute(t.buffer)
 	}
+	if size := len(before) + len(after); size > segmentSize { // to grow step by step would take twice the memory
+		t.buffer = slices.Grow(t.buffer, size+changeOverhead)
+	}
 	t.buffer = packChange(t.buffer, op, index, before, after)
 	t.changes++
 	return nil

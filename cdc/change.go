@@ -5,13 +5,18 @@ import "iter"
 // Op is what a change did.
 type Op byte
 
-// The operations. Truncate has a table and no images.
+// The operations. Truncate and Unreadable have a table and no images.
 const (
 	Insert Op = iota + 1
 	Update
 	Delete
 	Truncate
+	// Unreadable is a change of some row that the source could not read.
+	Unreadable
 )
+
+// OfTable tells whether the change may concern every row of its table, and has no images.
+func (o Op) OfTable() bool { return o == Truncate || o == Unreadable }
 
 func (o Op) String() string {
 	switch o {
@@ -23,11 +28,13 @@ func (o Op) String() string {
 		return "delete"
 	case Truncate:
 		return "truncate"
+	case Unreadable:
+		return "unreadable change"
 	}
 	return "unknown"
 }
 
-// Change is one row's change, or the truncation of a table. Its rows alias the transaction that it came from and are
+// Change is one row's change, or one of a whole table: see Op.OfTable. Its rows alias the transaction that it came from and are
 // valid as long as that is.
 type Change struct {
 	Op    Op

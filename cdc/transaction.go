@@ -164,6 +164,9 @@ func (m *more) load(s *segment) ([]byte, error) {
 // the changes of another subtransaction than before, and at the beginning of each segment.
 const packedWithin = 0
 
+// changeOverhead is the most that a packed change has besides its images.
+const changeOverhead = 1 + 3*binary.MaxVarintLen64
+
 func packChange(dst []byte, op Op, table int, before, after Row) []byte {
 	dst = append(dst, byte(op))
 	dst = binary.AppendUvarint(dst, uint64(table))

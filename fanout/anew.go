@@ -123,8 +123,11 @@ func (h *Hub) beginOneAnew(s *subscription, reason protocol.ResetReason) {
 
 // whyUnrouted is why the views of a change's channel begin anew.
 func whyUnrouted(c *cdc.Change) protocol.ResetReason {
-	if c.Op == cdc.Truncate {
+	switch c.Op {
+	case cdc.Truncate:
 		return protocol.ResetTruncate
+	case cdc.Unreadable:
+		return protocol.ResetUnreadable
 	}
 	return protocol.ResetSchema
 }

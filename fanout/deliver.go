@@ -1,8 +1,6 @@
 package fanout
 
 import (
-	"slices"
-
 	"github.com/reactive-gw/reactive-gw/cdc"
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
@@ -48,6 +46,7 @@ const (
 
 func (h *Hub) deliver(tx *cdc.Transaction, untrue []stale) {
 	defer h.flush()
+	defer h.encoder.trim()
 	h.delivered = tx.Commit
 	h.holdConcerned(tx)
 	routed, served, matters := h.routeAll(tx, untrue)
@@ -71,14 +70,20 @@ func (h *Hub) deliver(tx *cdc.Transaction, untrue []stale) {
 // is of a channel, matters whether one is of a channel with snapshots.
 func (h *Hub) routeAll(tx *cdc.Transaction, untrue []stale) (routed unseenTransaction, served, matters bool) {
 	routed.tx = tx
-	var begun []*channel
+	var begun map[*channel]int // by how many frames in parts had been sent
 	anew := func(ch *channel, reason protocol.ResetReason) {
 		h.parts.void(ch) // what its views are told of the transaction begins here
-		if slices.Contains(begun, ch) {
+		sent, again := begun[ch]
+		if again && sent == h.parts.sent {
 			return
 		}
-		begun = append(begun, ch)
-		routed.cuts = append(routed.cuts, cut{ch, reason})
+		if begun == nil {
+			begun = map[*channel]int{}
+		}
+		begun[ch] = h.parts.sent
+		if !again {
+			routed.cuts = append(routed.cuts, cut{ch, reason})
+		}
 		h.beginAnew(ch, reason)
 	}
 	for _, s := range untrue {
@@ -108,6 +113,10 @@ func (h *Hub) routeAll(tx *cdc.Transaction, untrue []stale) (routed unseenTransa
 			h.flush()
 		}
 	}
+	for _, ch := range h.overflowed { // no snapshot from before is of use
+		routed.cuts = append(routed.cuts, cut{ch, protocol.ResetUnreadable})
+	}
+	h.overflowed = nil
 	return routed, served, matters
 }
 

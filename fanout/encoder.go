@@ -42,9 +42,9 @@ func (e *encoder) members(b *binding, kind protocol.EventType, c *cdc.Change) pr
 	if kind == protocol.AfterDelete {
 		image = c.Before
 	}
-	e.changed = e.changed[:0]
+	e.changed = room(e.changed, len(c.After))
 	e.key = b.appendKey(e.key[:0], image)
-	e.row = b.appendRow(e.row[:0], image)
+	e.row = b.appendRow(room(e.row, len(image)), image)
 	if kind == protocol.AfterUpdate {
 		for i, v := range c.Changed() {
 			if i < len(b.columns) && !b.columns[i].hidden {
@@ -57,12 +57,17 @@ func (e *encoder) members(b *binding, kind protocol.EventType, c *cdc.Change) pr
 	}
 }
 
+// size is about how many bytes the event has.
+func size(e *protocol.Event) int {
+	return len(e.PrimaryKey) + len(e.Row) + len(e.Changed) + len(e.Before) + len(e.Unchanged)
+}
+
 // extendedMembers is members with what the extended protocol adds.
 func (e *encoder) extendedMembers(b *binding, kind protocol.EventType, c *cdc.Change, origin string) protocol.Event {
 	event := e.members(b, kind, c)
 	event.Origin = origin
 	if kind == protocol.AfterUpdate {
-		e.before = e.before[:0]
+		e.before = room(e.before, len(c.Before))
 		for i := range c.Changed() {
 			was := c.Before.Value(i)
 			if i < len(b.columns) && !b.columns[i].hidden && was.State != cdc.Absent {
@@ -94,14 +99,14 @@ func (e *encoder) extendedMembers(b *binding, kind protocol.EventType, c *cdc.Ch
 // change is the frame of an event for a group.
 func (e *encoder) change(g *group, event []byte) []byte {
 	e.scope = g.appendScope(e.scope[:0])
-	e.frame = protocol.AppendChange(e.frame[:0], g.channel().Name, e.scope, event)
+	e.frame = protocol.AppendChange(room(e.frame, len(event)), g.channel().Name, e.scope, event)
 	return e.frame
 }
 
 // changes is the frame of joined events for a group.
 func (e *encoder) changes(g *group, events []byte) []byte {
 	e.scope = g.appendScope(e.scope[:0])
-	e.frame = protocol.AppendChanges(e.frame[:0], g.channel().Name, e.scope, events)
+	e.frame = protocol.AppendChanges(room(e.frame, len(events)), g.channel().Name, e.scope, events)
 	return e.frame
 }
 

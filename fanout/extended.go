@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
@@ -34,6 +35,7 @@ type parts struct {
 	bytes   int
 	clients []*Client // that have parts
 	split   []*Client // that were sent some frames already
+	sent    int       // how often that happened, in this transaction and those before
 }
 
 // give makes it a part that a client gets.
@@ -45,6 +47,9 @@ func (p *parts) give(c *Client, one *part) {
 }
 
 func (p *parts) append(to *part, event []byte) {
+	if len(event) > bigBuffer {
+		to.events = slices.Grow(to.events, len(event)+1)
+	}
 	to.events = protocol.AppendJoined(to.events, event)
 	p.bytes += len(event)
 }
@@ -127,6 +132,7 @@ func (h *Hub) splitIfLarge(changes int) {
 			p.split = append(p.split, c)
 		}
 	}
+	p.sent++
 	h.clearParts()
 }
 
@@ -211,26 +217,27 @@ func (h *Hub) transactionFrame(c *Client, parts []*part, t protocol.Transaction)
 		return nil
 	case 1:
 		if only.frame == nil {
-			e := &h.encoder
-			e.frame = protocol.AppendTransaction(e.frame[:0], t, only.encoded())
+			e, body := &h.encoder, only.encoded()
+			e.frame = protocol.AppendTransaction(room(e.frame, len(body)), t, body)
 			only.frame = h.write(only.group, e.frame)
 		}
 		return only.frame
 	}
-	bodies := make([][]byte, 0, full)
+	bodies, all := make([][]byte, 0, full), 0
 	for _, p := range parts {
 		if len(p.events) > 0 {
 			bodies = append(bodies, p.encoded())
+			all += len(p.body)
 		}
 	}
 	e := &h.encoder
-	e.frame = protocol.AppendTransaction(e.frame[:0], t, bodies...)
+	e.frame = protocol.AppendTransaction(room(e.frame, all), t, bodies...)
 	return e.wire(e.frame, c.dialect)
 }
 
 func (p *part) encoded() []byte {
 	if len(p.body) == 0 {
-		p.body = protocol.AppendPart(p.body, p.group.channel().Name, p.group.scope(), p.events)
+		p.body = protocol.AppendPart(room(p.body, len(p.events)), p.group.channel().Name, p.group.scope(), p.events)
 	}
 	return p.body
 }

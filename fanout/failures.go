@@ -8,7 +8,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// failures counts where a channel's filter or resolver had no answer, and logs it now and then. It may be used by any
+// failures counts where a channel's filter, resolver or snapshot had no answer, and logs it now and then. It may be used by any
 // goroutine.
 type failures struct {
 	log     *zap.Logger

@@ -42,7 +42,9 @@ type Hub struct {
 	touched  []*Client
 	encoder  encoder
 	active   []*group
-	change   cdc.Change // that is being routed: a variable of routeAll would be allocated anew for each
+	// overflowed are the channels of which the transaction at hand had changes that were too large to be told.
+	overflowed []*channel
+	change     cdc.Change // that is being routed: a variable of routeAll would be allocated anew for each
 
 	readings      map[*topic]*reading
 	wanted        list.List // of *reading: those that no reader has taken yet
@@ -276,6 +278,9 @@ type Stats struct {
 	// ResolverFailures counts, by channel, how often a resolver did not know the scopes of a row, so that views began anew.
 	// Channels without a resolver are not in it.
 	ResolverFailures map[string]uint64
+	// SnapshotFailures counts, by channel, the snapshots that could not be read; Overflows the subscriptions that started over
+	// because a change was too large to be told.
+	SnapshotFailures, Overflows map[string]uint64
 }
 
 // Stats may be called from any goroutine. It looks at every client.
@@ -285,8 +290,10 @@ func (h *Hub) Stats() Stats {
 	s := Stats{
 		Clients: len(h.clients), Subscriptions: h.subscriptions, Events: h.events, Frames: h.frames,
 		OnHold: len(h.held), Revoked: h.revoked, FilterFailures: map[string]uint64{}, ResolverFailures: map[string]uint64{},
+		SnapshotFailures: map[string]uint64{}, Overflows: map[string]uint64{},
 	}
 	for name, ch := range h.registry.byName {
+		s.SnapshotFailures[name], s.Overflows[name] = ch.unavailable.count.Load(), ch.overflows.count.Load()
 		if ch.filter != nil {
 			s.FilterFailures[name] = ch.filter.failures.count.Load()
 		}

@@ -203,6 +203,7 @@ func TestW14ViewsThatCannotGoOn(t *testing.T) {
 		broken bool // nobody may subscribe any more
 	}{
 		{"truncate", cdc.Change{Op: cdc.Truncate, Table: full}, false},
+		{"a change that could not be read", cdc.Change{Op: cdc.Unreadable, Table: full}, false},
 		{"update whose old scope is not known", updated(def, nil, row(1, 42, 7, "Lunch?", "s")), false},
 		{"update of the key whose old scope is not known", updated(def, row(1, absent{}, absent{}, absent{}, absent{}), row(2, 42, 7, "Lunch?", "s")), false},
 		{"delete whose old scope is not known", deleted(def, row(1, absent{}, absent{}, absent{}, absent{})), false},

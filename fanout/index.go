@@ -19,6 +19,10 @@ type channel struct {
 	resolver *resolver
 	lookup   LookupResolver // nil where the resolver need not ask
 	guard    *guard         // nil where nobody loses a right
+	// unavailable are the snapshots that could not be read.
+	unavailable *failures
+	// overflows are the changes that were too large to be told.
+	overflows *failures
 	// table is the OID of the table that the channel's views are of, 0 while that is not known.
 	table uint32
 	// broken: the table was altered so that bind refuses it, and no change can be routed any more.

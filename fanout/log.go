@@ -219,7 +219,7 @@ func (h *Hub) indexChunk(c *logChunk, most int) {
 // eachPlace calls f with every scope and value by which the row could be found, before the change or after it. It returns
 // false where they are not all known.
 func (b *binding) eachPlace(c *cdc.Change, f func(*scopeIndex, []byte)) (known bool) {
-	if c.Op == cdc.Truncate || !b.judgeable(b.filtered, c) {
+	if c.Op.OfTable() || !b.judgeable(b.filtered, c) {
 		return false
 	}
 	for i := range b.scopes {

@@ -72,7 +72,11 @@ func newRegistry(channels []Channel, log *zap.Logger) (*registry, error) {
 		if len(def.Scopes) == 0 {
 			return nil, fmt.Errorf("channel %q has no scope", def.Name)
 		}
-		ch := &channel{Channel: def}
+		ch := &channel{
+			Channel:     def,
+			unavailable: &failures{log: log, channel: def.Name, message: "no snapshot"},
+			overflows:   &failures{log: log, channel: def.Name, message: "a change is too large to be told: the views that it concerns start over"},
+		}
 		if def.Filter != nil {
 			ch.filter = newFilter(&ch.Channel, log)
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"time"
 
-	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
@@ -227,7 +226,7 @@ func (h *Hub) finish(r *reading, snapshot *cdc.Snapshot, rows *shownRows, err er
 	delete(h.running, r)
 	defer func() { h.unseen.settle(h.oldestReading()) }()
 	if err != nil {
-		h.logger.Warn("no snapshot", zap.String("channel", r.topic.channel().Name), zap.String("scope", r.topic.index.Column), zap.Error(err))
+		r.topic.channel().unavailable.note(err)
 		h.giveUp(r)
 		return true
 	}

@@ -22,7 +22,7 @@ type delta struct {
 // and has after. It returns false where that cannot be told, or where the change emptied every view: then the channel's
 // views have to begin anew.
 func (h *Hub) route(tx *cdc.Transaction, b *binding, c *cdc.Change) bool {
-	if c.Op == cdc.Truncate {
+	if c.Op.OfTable() {
 		return false
 	}
 	if !b.judgeable(b.filtered, c) {
@@ -79,12 +79,15 @@ func (d *delta) kindsFor(s *subscription) (kinds [2]protocol.EventType, n int, k
 		return kinds, 0, false
 	}
 	kinds, n = d.kinds(d.visible(s.client, was, now))
+	if n > 0 && d.oversized() {
+		return kinds, 0, false
+	}
 	return kinds, n, true
 }
 
 // passes tells whether the row was in a topic's views and is.
 func (b *binding) passes(t *topic, c *cdc.Change) (before, after, known bool) {
-	if c.Op == cdc.Truncate || !b.judgeable(b.filtered, c) {
+	if c.Op.OfTable() || !b.judgeable(b.filtered, c) {
 		return false, false, false
 	}
 	if t.index.Resolved {
@@ -205,6 +208,10 @@ func (d *delta) send(t *topic, before, after bool) {
 		before, after = before && d.was.allowed, after && d.now.allowed
 	}
 	kinds, n := d.kinds(before, after)
+	if n > 0 && d.oversized() {
+		d.overflow(t)
+		return
+	}
 	for _, kind := range kinds[:n] {
 		for g := range t.all() {
 			switch {
@@ -231,11 +238,19 @@ func (d *delta) sendGroup(g *group, kind protocol.EventType) {
 func (d *delta) sendEach(t *topic, before, after bool) {
 	for g := range t.all() {
 		var frames byKind
-		for _, s := range g.subs {
+		subs := g.subs
+		if d.oversized() {
+			subs = slices.Clone(subs) // for they may leave
+		}
+		for _, s := range subs {
 			if d.hidden(s) {
 				continue
 			}
 			kinds, n := d.kinds(d.visible(s.client, before, after))
+			if n > 0 && d.oversized() {
+				d.overflowOne(s)
+				continue
+			}
 			for _, kind := range kinds[:n] {
 				if g.extended {
 					d.hub.tellOne(s, d.extendedEvent(kind))
@@ -283,7 +298,8 @@ func (d *delta) event(kind protocol.EventType) []byte {
 	e := &d.hub.encoder
 	to := e.events.of(kind)
 	if len(*to) == 0 {
-		*to = protocol.AppendEvent(*to, e.members(d.binding, kind, d.change))
+		m := e.members(d.binding, kind, d.change)
+		*to = protocol.AppendEvent(room(*to, size(&m)), m)
 		d.hub.events++
 	}
 	return *to
@@ -294,7 +310,8 @@ func (d *delta) extendedEvent(kind protocol.EventType) []byte {
 	e := &d.hub.encoder
 	to := e.extended.of(kind)
 	if len(*to) == 0 {
-		*to = protocol.AppendEvent(*to, e.extendedMembers(d.binding, kind, d.change, d.tx.Origin()))
+		m := e.extendedMembers(d.binding, kind, d.change, d.tx.Origin())
+		*to = protocol.AppendEvent(room(*to, size(&m)), m)
 		d.hub.events++
 	}
 	return *to

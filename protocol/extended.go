@@ -27,6 +27,8 @@ const (
 	ResetTruncate ResetReason = "truncate"
 	// ResetPublication: for a while the table's changes were not published.
 	ResetPublication ResetReason = "publication"
+	// ResetUnreadable: a change was too large to be told, or had a value that has no Unicode.
+	ResetUnreadable ResetReason = "unreadable"
 )
 
 // AppendWelcome appends the first frame of a connection, which comes again when the epoch changes.

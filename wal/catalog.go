@@ -99,7 +99,7 @@ select c.oid, n.nspname, c.relname, c.relkind = 'p',
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence = 'p'
-  and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'mtbreactive')
+  and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'mtbreactive') and c.oid <> all($1)
 order by 2, 3`
 
 const tableColumns = `
@@ -148,12 +148,12 @@ join pg_catalog.pg_class c on c.oid = leaf.oid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 order by 1, 2, 3`
 
-// loadTables reads every user table of the database, in the order of their names.
-func loadTables(ctx context.Context, q Querier) ([]*TableInfo, error) {
+// loadTables reads every user table of the database but those given, in the order of their names.
+func loadTables(ctx context.Context, q Querier, without []uint32) ([]*TableInfo, error) {
 	var tables []*TableInfo
 	var oids []uint32
 	byOID := map[uint32]*TableInfo{}
-	err := each(ctx, q, "list tables", userTables, nil, func(rows pgx.Rows) error {
+	err := each(ctx, q, "list tables", userTables, []any{without}, func(rows pgx.Rows) error {
 		t := &TableInfo{}
 		if err := rows.Scan(&t.OID, &t.Schema, &t.Name, &t.Partitioned, &t.Extension, &t.Unreadable); err != nil {
 			return err

@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"go.uber.org/zap"
+
 	"github.com/reactive-gw/reactive-gw/cdc"
 )
 
@@ -20,6 +22,11 @@ type collector struct {
 	tracker   *cdc.Tracker
 	assembler cdc.Assembler
 	events    Events // nil: emitted events are not asked for
+
+	log        *zap.Logger
+	unreadable *unreadable
+	wanted     map[TableName]bool // the tables of which it is said that changes are unreadable
+	maxRow     int
 
 	skipping bool
 	complete *cdc.Transaction
@@ -64,6 +71,7 @@ func (c *collector) Commit(m Commit) error {
 
 // Relation takes in a table's description.
 func (c *collector) Relation(m Relation) error {
+	c.relations.decoder.names(&m)
 	return c.lookUp(func(ctx context.Context) error { return c.relations.describe(ctx, m) })
 }
 
@@ -111,10 +119,27 @@ func (c *collector) add(op cdc.Op, oid uint32, old OldTuple, before, after cdc.R
 	if err := rel.check(after); err != nil {
 		return err
 	}
+	if d := c.relations.decoder; d != nil {
+		var ok bool
+		if before, after, c.relations.scratch, ok = d.rows(c.relations.scratch, before, after); !ok || rel.message.nameless {
+			return c.undecodable(rel)
+		}
+	}
 	if before, after, err = rel.images(old, before, after); err != nil {
 		return err
 	}
-	return c.assembler.Add(op, rel.table, before, after)
+	err = c.assembler.Add(op, rel.table, before, after)
+	rel.scratch, c.relations.scratch = keepSmall(rel.scratch), keepSmall(c.relations.scratch)
+	return err
+}
+
+// keepSmall returns a buffer where it is worth keeping.
+func keepSmall(buffer []byte) []byte {
+	const small = 64 << 10
+	if cap(buffer) > small {
+		return nil
+	}
+	return buffer
 }
 
 // Truncate adds a change for each table.

@@ -42,7 +42,7 @@ func pin(config *pgconn.Config) {
 }
 
 // OpenPool makes the pool for everything beside the stream: catalog, setup, checkpoint. It does not connect yet.
-func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
+func OpenPool(ctx context.Context, url string, adjust ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
 	config, err := parsePoolURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("parse database URL: %w", err)
@@ -60,6 +60,9 @@ func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	}
 	config.MaxConns = poolSize
 	config.MinConns = 0
+	for _, f := range adjust {
+		f(config)
+	}
 	return pgxpool.NewWithConfig(ctx, config)
 }
 

@@ -23,6 +23,8 @@ type Handler interface {
 	// Update has old == OldNone and no before image where the identity did not change and is not FULL.
 	Update(relation uint32, old OldTuple, before, after cdc.Row) error
 	Delete(relation uint32, old OldTuple, before cdc.Row) error
+	// Oversized is called instead of the three where a message of so many bytes was too long to be held.
+	Oversized(relation uint32, size int) error
 	Truncate(Truncate) error
 	Message(LogicalMessage) error
 	Origin(Origin) error
@@ -59,6 +61,8 @@ type Relation struct {
 	Name     string
 	Identity byte // pg_class.relreplident: d, n, f or i
 	Columns  []RelationColumn
+
+	nameless bool // a name has no Unicode, so that nothing can be told of the table
 }
 
 // RelationColumn is one published column.
@@ -200,6 +204,36 @@ func (d *Decoder) Decode(message []byte, h Handler) error {
 		}
 	}
 	return handle()
+}
+
+// DecodeHead is Decode for a message of size bytes of which only the first are there. A logical message of such a size is not
+// addressed to the gateway.
+func (d *Decoder) DecodeHead(head []byte, size int, h Handler) error {
+	if len(head) == 0 {
+		return fmt.Errorf("decode: empty: %w", ErrMessage)
+	}
+	kind, r := head[0], &reader{rest: head[1:]}
+	switch kind {
+	case 'M':
+		return nil
+	case 'I', 'U', 'D':
+	default:
+		return fmt.Errorf("decode %q: %d bytes: %w", kind, size, ErrMessage)
+	}
+	var xid uint32
+	if d.inBlock {
+		xid = r.uint32()
+	}
+	relation := r.uint32()
+	if r.bad {
+		return r.finish(kind)
+	}
+	if d.inBlock {
+		if err := h.Within(xid); err != nil {
+			return err
+		}
+	}
+	return h.Oversized(relation, size)
 }
 
 // attributed tells whether a message of the kind, within a block, says whose it is.

@@ -91,6 +91,9 @@ func (e *encoder) Delete(relation uint32, old OldTuple, before cdc.Row) error {
 	return nil
 }
 
+// Oversized is never called for a whole message.
+func (e *encoder) Oversized(uint32, int) error { return errors.New("a whole message is not oversized") }
+
 func (e *encoder) Truncate(m Truncate) error {
 	e.out = append(e.out, 'T')
 	e.uint32(uint32(len(m.Relations)))
@@ -212,7 +215,37 @@ func FuzzDecode(f *testing.F) {
 			f.Add(flipped, each.inBlock)
 		}
 	}
-	f.Fuzz(func(t *testing.T, message []byte, inBlock bool) { checkDecode(t, message, inBlock) })
+	f.Fuzz(func(t *testing.T, message []byte, inBlock bool) {
+		checkDecode(t, message, inBlock)
+		checkDecodeHead(t, message, inBlock)
+	})
+}
+
+// checkDecodeHead looks that of the beginning of a message no more is told than that a row of a table was too long.
+func checkDecodeHead(t *testing.T, head []byte, inBlock bool) {
+	t.Helper()
+	need := 1 + 4
+	if inBlock {
+		need += 4
+	}
+	row := len(head) >= need && bytes.IndexByte([]byte("IUD"), head[0]) >= 0
+	other := len(head) > 0 && head[0] == 'M'
+	told := errors.New("told")
+	d := Decoder{inBlock: inBlock}
+	err := d.DecodeHead(head, len(head)+1, refusing{told})
+	if errors.Is(err, told) != row || (err == nil) != other || errors.Is(err, ErrMessage) != (!row && !other) {
+		t.Errorf("the beginning %x: error %v", head, err)
+	}
+}
+
+func TestP86ABeginningOfAMessage(t *testing.T) {
+	for _, g := range goldens(t) {
+		for _, each := range g {
+			for n := range min(len(each.message), 20) {
+				checkDecodeHead(t, each.message[:n], each.inBlock)
+			}
+		}
+	}
 }
 
 // Each golden message is accepted whole, refused at every shorter length and with a byte more, and none of its bits,
@@ -289,6 +322,7 @@ func (h refusing) Relation(Relation) error                         { return h.er
 func (h refusing) Insert(uint32, cdc.Row) error                    { return h.err }
 func (h refusing) Update(uint32, OldTuple, cdc.Row, cdc.Row) error { return h.err }
 func (h refusing) Delete(uint32, OldTuple, cdc.Row) error          { return h.err }
+func (h refusing) Oversized(uint32, int) error                     { return h.err }
 func (h refusing) Truncate(Truncate) error                         { return h.err }
 func (h refusing) Message(LogicalMessage) error                    { return h.err }
 func (h refusing) Origin(Origin) error                             { return h.err }

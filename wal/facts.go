@@ -28,7 +28,8 @@ type Facts struct {
 	Slot            *SlotFacts
 	Publication     *PublicationFacts
 	Tables          []*TableInfo
-	ProxyInBetween  bool // the backend that answers is not the one that the connection was given
+	Nameless        []uint32 // tables that are not among them: a name of theirs has no Unicode
+	ProxyInBetween  bool     // the backend that answers is not the one that the connection was given
 	CurrentDatabase string
 	Settings        Settings
 }
@@ -148,7 +149,11 @@ func readFacts(ctx context.Context, b Backend, slot, publication string) (*Facts
 	if f.Slot, err = readSlot(ctx, b, slot); err != nil {
 		return nil, err
 	}
-	if f.Publication, err = readPublication(ctx, b, publication, f.Version); err != nil {
+	decoder, _ := newDecoder(f.Encoding)
+	if f.Nameless, err = decoder.nameless(ctx, b); err != nil {
+		return nil, err
+	}
+	if f.Publication, err = readPublication(ctx, b, publication, f.Version, decoder.published(f.Version)); err != nil {
 		return nil, err
 	}
 	settings, err := readSettings(ctx, b)
@@ -156,7 +161,7 @@ func readFacts(ctx context.Context, b Backend, slot, publication string) (*Facts
 		return nil, err
 	}
 	f.Settings = *settings
-	f.Tables, err = loadTables(ctx, b)
+	f.Tables, err = loadTables(ctx, b, f.Nameless)
 	return f, err
 }
 
@@ -181,7 +186,7 @@ func readSlot(ctx context.Context, q Querier, name string) (*SlotFacts, error) {
 }
 
 // readPublication returns nil where there is no such publication.
-func readPublication(ctx context.Context, q Querier, name string, version int) (*PublicationFacts, error) {
+func readPublication(ctx context.Context, q Querier, name string, version int, where string) (*PublicationFacts, error) {
 	var p *PublicationFacts
 	err := each(ctx, q, "read publication", publicationFacts, []any{name}, func(rows pgx.Rows) error {
 		p = &PublicationFacts{
@@ -196,7 +201,7 @@ func readPublication(ctx context.Context, q Querier, name string, version int) (
 	if version >= 150000 {
 		tables = publicationTables15
 	}
-	err = each(ctx, q, "read publication tables", tables, []any{name}, func(rows pgx.Rows) error {
+	err = each(ctx, q, "read publication tables", tables+where, []any{name}, func(rows pgx.Rows) error {
 		var t TableName
 		var filtered, listed bool
 		var columns []string

@@ -98,8 +98,12 @@ func (j *judge) server() {
 	j.check(!f.InRecovery, "primary", "the server is a primary", "the server is a standby: its snapshots do not show which transactions are open",
 		"-- connect to the primary")
 	j.passing(f.InRecovery)
-	j.check(f.Encoding != "SQL_ASCII", "encoding", f.Encoding, "the database's encoding is SQL_ASCII, so its text has no known encoding",
+	j.check(Decodable(f.Encoding), "encoding", f.Encoding, "the database's encoding is "+f.Encoding+", whose text may have no Unicode",
 		"-- move the data to a database made with ENCODING 'UTF8'")
+	if len(f.Nameless) > 0 {
+		j.add("encoding", Warn, fmt.Sprintf("-- rename what has the name: SELECT oid, pg_catalog.convert_to(relname::pg_catalog.text, %s) FROM pg_catalog.pg_class WHERE oid IN (%s);",
+			literal(f.Encoding), strings.ReplaceAll(strings.Trim(fmt.Sprint(f.Nameless), "[]"), " ", ", ")), "%d tables are left out, for a name of theirs, of a column or of a type has a character of %s that has no Unicode", len(f.Nameless), f.Encoding)
+	}
 	j.check(f.Replication, "role", fmt.Sprintf("%s may replicate", f.Role), fmt.Sprintf("role %s may not open replication connections", f.Role),
 		fmt.Sprintf("ALTER ROLE %s REPLICATION;", quote(f.Role)))
 	if f.ProxyInBetween {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -103,6 +104,60 @@ func TestFramesRefuseWhatIsNone(t *testing.T) {
 	}
 }
 
+// Of a message that is longer than allowed the beginning comes, the rest is dropped however it arrives, also after a deadline,
+// and what follows is whole. It takes no memory.
+func TestP86FramesThatAreTooLongAreNotHeld(t *testing.T) {
+	long := bytes.Repeat([]byte("long"), frameBuffer)
+	fits := bytes.Repeat([]byte("fits"), frameBuffer/2)
+	stream := bytes.Join([][]byte{frame('d', long), frame('d', []byte("bread")), frame('N', long), frame('d', fits), frame('d', long), frame('d', []byte("wine"))}, nil)
+	for _, sizes := range [][]int{{1 << 30}, {frameBuffer}, {1, 40, 5, 100_000}, {4096}} {
+		f := &frames{from: &interrupted{Reader: &portions{rest: stream, sizes: sizes}}, bound: func(byte, []byte) int { return len(fits) }}
+		var got []string
+		for {
+			kind, body, err := f.next()
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				continue
+			}
+			if err != nil {
+				if !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+					t.Fatal(err)
+				}
+				break
+			}
+			if f.cut > 0 && (len(body) != frameHead || len(body)+f.cut != len(long)) {
+				t.Errorf("%d bytes came, %d are cut", len(body), f.cut)
+			}
+			got = append(got, fmt.Sprintf("%c%.5s%t", kind, body, f.cut > 0))
+			if len(f.buffer) > frameHeader+len(fits) {
+				t.Errorf("%d bytes are kept", len(f.buffer))
+			}
+		}
+		if want := "[dlongltrue dbreadfalse Nlongltrue dfitsffalse dlongltrue dwinefalse]"; fmt.Sprint(got) != want {
+			t.Errorf("read in %v: got %v", sizes, got)
+		}
+	}
+	f := &frames{from: bytes.NewReader(stream[:len(long)]), bound: func(byte, []byte) int { return len(fits) }}
+	if _, _, err := f.next(); err != nil || f.cut == 0 {
+		t.Fatalf("error %v, %d bytes are cut", err, f.cut)
+	}
+	if _, _, err := f.next(); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("the end within what is dropped: error %v", err)
+	}
+}
+
+// interrupted has every other read meet a deadline.
+type interrupted struct {
+	io.Reader
+	reads int
+}
+
+func (i *interrupted) Read(b []byte) (int, error) {
+	if i.reads++; i.reads%2 == 0 {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return i.Reader.Read(b)
+}
+
 // FuzzFrames holds what is read against a reader that takes the same bytes apart in the plainest way, and the memory
 // against what has come.
 func FuzzFrames(f *testing.F) {
@@ -110,12 +165,19 @@ func FuzzFrames(f *testing.F) {
 	f.Add([]byte{'d', 0, 0, 0, 3}, uint16(1))
 	f.Add([]byte{'d', 0x3f, 0xff, 0xff, 0xff, 1, 2}, uint16(1))
 	f.Fuzz(func(t *testing.T, stream []byte, portion uint16) {
-		read := &frames{from: &portions{rest: stream, sizes: []int{int(portion) + 1}}}
+		const bound = 2 * frameBuffer
+		read := &frames{from: &portions{rest: stream, sizes: []int{int(portion) + 1}}, bound: func(byte, []byte) int { return bound }}
 		for rest := stream; ; {
 			ready := read.ready()
 			kind, body, err := read.next()
-			if len(read.buffer) > frameBuffer+2*len(stream) {
-				t.Fatalf("%d bytes of memory for %d that came", len(read.buffer), len(stream))
+			if len(read.buffer) > frameHeader+bound {
+				t.Fatalf("%d bytes of memory", len(read.buffer))
+			}
+			if read.cut > 0 {
+				if len(body)+read.cut <= bound {
+					t.Fatalf("%d bytes are cut of %d", read.cut, len(body)+read.cut)
+				}
+				return
 			}
 			whole := len(rest) >= frameHeader
 			if whole {

@@ -265,6 +265,10 @@ func (h *teller) Delete(relation uint32, old OldTuple, before cdc.Row) error {
 	return h.tell("delete %s %c %s", h.names[relation], old, words(before))
 }
 
+func (h *teller) Oversized(relation uint32, size int) error {
+	return h.tell("oversized %s %d", h.names[relation], size)
+}
+
 func (h *teller) Truncate(m Truncate) error {
 	var names []string
 	for _, oid := range m.Relations {

@@ -68,7 +68,7 @@ select t.schema, t.name, t.oid, coalesce(pg_catalog.pg_relation_filenode(t.oid),
 from tree t join pg_catalog.pg_class c on c.oid = t.oid and c.relkind <> 'p'`
 
 const labelsNow = `
-select distinct n.nspname, c.relname, e.oid, e.enumlabel::text
+select distinct n.nspname, c.relname, e.oid, pg_catalog.encode(pg_catalog.convert_to(e.enumlabel::text, pg_catalog.getdatabaseencoding()::text), 'hex')
 from unnest($1::text[], $2::text[]) wanted(schema, name)
 join pg_catalog.pg_namespace n on n.nspname = wanted.schema
 join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/jackc/pgerrcode"
+
 	"github.com/reactive-gw/reactive-gw/cdc"
 	"github.com/reactive-gw/reactive-gw/wal/values"
 )
@@ -21,6 +23,8 @@ type relations struct {
 
 	streamed map[uint32]*described // by the identifiers of the transactions in progress
 	block    *described            // of the transaction whose block is open, nil outside of blocks
+	decoder  *decoder              // of the connection; nil where all is UTF-8
+	scratch  []byte                // for it
 	arrived  uint64                // how many descriptions
 }
 
@@ -76,12 +80,15 @@ func (r *relations) lookUp(ctx context.Context, m Relation, number uint64) error
 	for i, c := range m.Columns {
 		oids[i] = c.TypeOID
 	}
-	if err := r.types.Load(ctx, r.catalog, oids); err != nil {
-		return failed(err)
-	}
-	key, err := r.primaryKey(ctx, m)
-	if err != nil {
-		return failed(err)
+	var key []string
+	if !m.nameless {
+		err := r.types.Load(ctx, r.catalog, oids)
+		if err == nil {
+			key, err = r.primaryKey(ctx, m)
+		}
+		if m.nameless = hasCode(err, pgerrcode.UntranslatableCharacter); err != nil && !m.nameless {
+			return failed(err)
+		}
 	}
 	root, err := partitionRoot(ctx, r.catalog, m.OID)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 )
@@ -20,6 +21,7 @@ type replication struct {
 	conn    net.Conn
 	network *gatheringConn // what conn, which may be TLS, reads from
 	frames  frames
+	maxRow  int // how long a message with a row is held
 	notices func(*pgconn.Notice)
 	sending []byte
 }
@@ -28,7 +30,7 @@ type replication struct {
 var errStreamEnded = errors.New("the server ended the stream")
 
 // takeOver takes the connection from pgconn, where nothing may be under way. From then on it is closed here.
-func takeOver(ctx context.Context, conn *pgconn.PgConn, notices func(*pgconn.Notice)) (*replication, error) {
+func takeOver(ctx context.Context, conn *pgconn.PgConn, maxRow int, notices func(*pgconn.Notice)) (*replication, error) {
 	if err := conn.SyncConn(ctx); err != nil {
 		return nil, fmt.Errorf("take the connection over: %w", err)
 	}
@@ -36,7 +38,8 @@ func takeOver(ctx context.Context, conn *pgconn.PgConn, notices func(*pgconn.Not
 	if err != nil {
 		return nil, fmt.Errorf("take the connection over: %w", err)
 	}
-	r := &replication{conn: taken.Conn, frames: frames{from: taken.Conn}, notices: notices}
+	r := &replication{conn: taken.Conn, frames: frames{from: taken.Conn}, maxRow: maxRow, notices: notices}
+	r.frames.bound = r.bound
 	below := taken.Conn
 	if encrypted, ok := below.(*tls.Conn); ok {
 		below = encrypted.NetConn()
@@ -77,21 +80,41 @@ func (r *replication) ready() bool {
 }
 
 // receive returns what is in the next CopyData message, which is valid until the next call, or nil after another message
-// that does not end the stream. An error that the server sent is a *walsenderError.
-func (r *replication) receive() ([]byte, error) {
+// that does not end the stream. Of a message that is too long to be held it returns the beginning, and how many bytes are
+// missing. An error that the server sent is a *walsenderError.
+func (r *replication) receive() (data []byte, missing int, err error) {
 	kind, body, err := r.frames.next()
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("receive: %w", err)
+		return nil, 0, fmt.Errorf("receive: %w", err)
 	case kind == 'd' && len(body) == 0:
-		return nil, fmt.Errorf("receive: empty message: %w", ErrMessage)
+		return nil, 0, fmt.Errorf("receive: empty message: %w", ErrMessage)
 	case kind == 'd':
-		return body, nil
+		return body, r.frames.cut, nil
+	case r.frames.cut > 0:
+		return nil, 0, fmt.Errorf("receive: kind %q of %d bytes: %w", kind, len(body)+r.frames.cut, errFrame)
 	}
 	if err := r.other(kind, body); err != nil {
-		return nil, fmt.Errorf("receive: %w", fromWalsender(err))
+		return nil, 0, fmt.Errorf("receive: %w", fromWalsender(err))
 	}
-	return nil, nil
+	return nil, 0, nil
+}
+
+const (
+	// logHeader is what stands before the log's data in a CopyData message: a byte, the start and end of the log on the server,
+	// its clock.
+	logHeader = 1 + 8 + 8 + 8
+	// maxLogicalMessage bounds the messages of pg_logical_emit_message, which every role may write. The gateway's own are at
+	// most 1 MiB, and their prefix.
+	maxLogicalMessage = 1<<20 + 1<<10
+)
+
+// bound is how many bytes of a message are held at most.
+func (r *replication) bound(kind byte, head []byte) int {
+	if kind == 'd' && head[0] == pglogrepl.XLogDataByteID && head[logHeader] == 'M' {
+		return maxLogicalMessage
+	}
+	return r.maxRow
 }
 
 // other handles the messages that come beside the data.

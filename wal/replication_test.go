@@ -44,7 +44,7 @@ func TestWhatComesBesideTheDataIsHeard(t *testing.T) {
 		encoded(t, &pgproto3.CopyData{Data: []byte("data")}),
 		encoded(t, &pgproto3.ErrorResponse{Severity: "FATAL", Code: "57P01", Message: "terminated"}))
 	for _, want := range []string{"", "", "data"} {
-		got, err := r.receive()
+		got, _, err := r.receive()
 		if err != nil || string(got) != want || (got == nil) != (want == "") {
 			t.Fatalf("received %q, error %v, want %q", got, err, want)
 		}
@@ -52,7 +52,7 @@ func TestWhatComesBesideTheDataIsHeard(t *testing.T) {
 	if len(*notices) != 1 || (*notices)[0] != "55000 skipped" {
 		t.Errorf("notices %q", *notices)
 	}
-	_, err := r.receive()
+	_, _, err := r.receive()
 	var ended *walsenderError
 	if !errors.As(err, &ended) || !hasCode(err, "57P01") {
 		t.Errorf("error %v, want the server's", err)
@@ -73,7 +73,7 @@ func TestStreamsEndAndMalformedMessages(t *testing.T) {
 		"a length that cannot be": {[]byte{'d', 0, 0, 0, 0}, errFrame},
 	} {
 		r, _ := served(t, c.message)
-		if _, err := r.receive(); !errors.Is(err, c.want) {
+		if _, _, err := r.receive(); !errors.Is(err, c.want) {
 			t.Errorf("%s: error %v, want %v", name, err, c.want)
 		}
 	}

@@ -121,7 +121,7 @@ func (s *Snapshotter) Snapshot(ctx context.Context, q SnapshotQuery) (*cdc.Snaps
 					return err
 				}
 			}
-			return s.read(ctx, tx, q, snapshot)
+			return explained(c.Conn(), q.Table, s.read(ctx, tx, q, snapshot))
 		})
 	})
 	if err != nil {

@@ -24,6 +24,8 @@ type Source struct {
 	// are set before Run.
 	Events Events
 	Spill  cdc.Spill
+	// MaxRow is how long a row's change may be, in bytes, to be held. Set it before Run; DefaultMaxRow otherwise.
+	MaxRow int
 
 	server      *Server
 	url         string
@@ -41,18 +43,24 @@ type Source struct {
 	admitted  bool // the server has let a replication connection in
 	// unpublished is set by a notice: the server skipped changes for want of the publication.
 	unpublished atomic.Bool
+	unreadable  unreadable
 }
 
 // NewSource makes a source. It starts nothing.
 func NewSource(server *Server, url string, want Wanted, tracker *cdc.Tracker, checkpoints *Checkpoints, types *values.Catalog) *Source {
 	return &Source{
 		server: server, url: url, want: want, tracker: tracker, checkpoints: checkpoints, log: server.Log, linger: gatherFor,
+		MaxRow:    DefaultMaxRow,
 		relations: relations{catalog: server.Pool, types: types, keys: map[uint32][]string{}},
 	}
 }
 
 // Stats may be called from any goroutine.
-func (s *Source) Stats() Stats { return s.stats.snapshot(time.Now(), s.tracker.Reached()) }
+func (s *Source) Stats() Stats {
+	v := s.stats.snapshot(time.Now(), s.tracker.Reached())
+	v.Unreadable = s.unreadable.stats()
+	return v
+}
 
 const (
 	minBackoff = 200 * time.Millisecond
@@ -163,7 +171,11 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 	if err != nil {
 		return err
 	}
-	taken, err := takeOver(ctx, conn, s.notice)
+	decoder, _ := newDecoder(facts.Encoding) // another encoding was refused
+	if err := decoder.speak(ctx, conn); err != nil {
+		return err
+	}
+	taken, err := takeOver(ctx, conn, s.MaxRow, s.notice)
 	if err != nil {
 		return err
 	}
@@ -172,9 +184,11 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 		conn: taken, statusEvery: silence / 3, tracker: s.tracker, handoff: handoff, stats: &s.stats, unpublished: &s.unpublished, stopping: s.server.stopping,
 		collector: &collector{
 			ctx: ctx, relations: &s.relations, tracker: s.tracker, assembler: cdc.Assembler{Spill: s.Spill}, events: s.Events,
+			log: s.log, unreadable: &s.unreadable, wanted: s.want.names(), maxRow: s.MaxRow,
 		},
 	}
 	s.relations.forget()
+	s.relations.decoder = decoder
 	err = st.start(ctx, s.server.Slot, s.server.Publication)
 	if !hasCode(err, pgerrcode.ObjectInUse) {
 		s.walsender = conn.PID() // it may hold the slot, whatever comes next

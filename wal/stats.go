@@ -40,6 +40,7 @@ type Stats struct {
 	Epoch        string        // empty before the first stream
 	Reset        Reset         // the last one, of this process or those before it
 	Resets       map[cdc.ResetReason]uint64
+	Unreadable   Unreadable
 	// Failure is why the last stream ended that ended by itself, and when. Nil: none did.
 	Failure   error
 	FailureAt time.Time

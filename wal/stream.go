@@ -81,8 +81,8 @@ func (s *stream) start(ctx context.Context, slot, publication string) error {
 	//
 	// From 0/0 the server begins at the slot's confirmed position. What it sends again from there is recognised by its
 	// commit position.
-	err := s.conn.start(ctx, fmt.Sprintf("START_REPLICATION SLOT %s LOGICAL 0/0 (proto_version '2', streaming 'on', publication_names %s, messages 'true')",
-		quote(slot), literal(quote(publication))))
+	err := s.conn.start(ctx, s.collector.relations.decoder.encode(fmt.Sprintf("START_REPLICATION SLOT %s LOGICAL 0/0 (proto_version '2', streaming 'on', publication_names %s, messages 'true')",
+		quote(slot), literal(quote(publication)))))
 	if err != nil {
 		err = fmt.Errorf("start replication of slot %s: %w", slot, err)
 	}
@@ -158,7 +158,7 @@ func (s *stream) receive(ctx context.Context) error {
 				return err
 			}
 		}
-		data, err := s.conn.receive()
+		data, missing, err := s.conn.receive()
 		if err != nil {
 			if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
 				return nil
@@ -171,7 +171,7 @@ func (s *stream) receive(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := s.copyData(ctx, data); err != nil || s.replyDue {
+		if err := s.copyData(ctx, data, missing); err != nil || s.replyDue {
 			return err
 		}
 	}
@@ -185,18 +185,22 @@ func fromWalsender(err error) error {
 	return err
 }
 
-func (s *stream) copyData(ctx context.Context, data []byte) error {
+// copyData handles a message, or the beginning of one that lacks so many bytes.
+func (s *stream) copyData(ctx context.Context, data []byte, missing int) error {
 	switch data[0] {
 	case pglogrepl.XLogDataByteID:
-		const header = 1 + 8 + 8 + 8 // start, end of the log on the server, its clock
-		if len(data) < header {
+		if len(data) < logHeader {
 			return fmt.Errorf("receive: short log message: %w", ErrMessage)
 		}
 		r := reader{rest: data[9:17]}
 		s.stats.serverEnd.Store(uint64(r.lsn()))
-		if err := s.decoder.Decode(data[header:], s.collector); err != nil {
+		if missing > 0 {
+			return s.decoder.DecodeHead(data[logHeader:], len(data)-logHeader+missing, s.collector)
+		}
+		if err := s.decoder.Decode(data[logHeader:], s.collector); err != nil {
 			return err
 		}
+		s.conn.frames.shrink()
 		if s.collector.streamed {
 			s.noteProgress()
 		}

@@ -47,6 +47,10 @@ func (c *circumstances) conditions() []condition {
 	if c.exposed != nil {
 		list = append(list, c.exposed.condition())
 	}
+	if u := c.source.Unreadable; u.Table != "" && time.Since(u.At) < unreadableFor {
+		list = append(list, condition{"unreadable changes", fmt.Sprintf("at %s a change of %s could not be read, because %s; the views of the table started over if it committed; since the start %d changes were too long and %d had no Unicode",
+			u.At.UTC().Format(time.RFC3339), u.Table, u.Detail, u.Oversized, u.Undecodable), u.Fix})
+	}
 	return list
 }
 
@@ -64,6 +68,8 @@ func keysConditions(s auth.JWKSState) []condition {
 
 // noKeys is why a gateway is not ready that cannot tell who clients are.
 const noKeys = "no signing keys yet"
+// unreadableFor is how long an operator is told of a change that could not be read.
+const unreadableFor = time.Hour
 
 func timeLeft(p wal.Pressure) string {
 	if p.Left < 0 {

@@ -36,6 +36,11 @@ func TestConditionsSayWhatIsTheCaseAndWhatToDo(t *testing.T) {
 		"good keys": {circumstances{running: true, source: wal.Stats{State: wal.Live}, keys: &auth.JWKSState{Loaded: true}}, []string{"live", "flow", "nothing"}},
 		"few descriptors": {circumstances{running: true, source: wal.Stats{State: wal.Live}, descriptors: shareDescriptors(256, 88, 10_000)},
 			[]string{"live", "flow", "nothing", "few file descriptors", "may have 256 descriptors open, and 88 of them are kept for the database, operators and files: 147 clients get in, and not maxConnections, 10000", "LimitNOFILE=10344"}},
+		"unreadable": {circumstances{running: true, source: wal.Stats{State: wal.Live, Unreadable: wal.Unreadable{
+			Table: "public.film", Detail: "it is too long", Fix: "split it", At: time.Now(), Oversized: 3}}},
+			[]string{"live", "flow", "nothing", "unreadable changes", "a change of public.film could not be read, because it is too long", "split it"}},
+		"unreadable long ago": {circumstances{running: true, source: wal.Stats{State: wal.Live, Unreadable: wal.Unreadable{
+			Table: "public.film", At: time.Now().Add(-unreadableFor)}}}, []string{"live", "flow", "nothing"}},
 	} {
 		if c.now.pressure == (wal.Pressure{}) {
 			c.now.pressure = calm

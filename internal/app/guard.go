@@ -165,7 +165,7 @@ func (g *guard) subscription(s fanout.ScopeValue) auth.Subscription {
 func (g *guard) Concerns(c *cdc.Change) []fanout.Concern {
 	all := []fanout.Concern{{}}
 	t := g.tables[fanout.TableName{Schema: c.Table.Schema, Name: c.Table.Name}]
-	if t.membership == nil || c.Op == cdc.Truncate {
+	if t.membership == nil || c.Op.OfTable() {
 		return all
 	}
 	was, now, known := t.images(c)

@@ -255,7 +255,7 @@ func (l *lookup) changed(tx *cdc.Transaction) (all bool, values []string) {
 
 // affects tells which values of the scope a change of the table gives to rows or takes from them.
 func (s *lookupShape) affects(c *cdc.Change) (unaffected bool, values []string, known bool) {
-	if s == nil || c.Op == cdc.Truncate {
+	if s == nil || c.Op.OfTable() {
 		return false, nil, false
 	}
 	same := c.Op == cdc.Update

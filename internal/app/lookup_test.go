@@ -100,6 +100,7 @@ func TestWhatAChangeOfAJoinTableAffects(t *testing.T) {
 		"of another kind":   {cdc.Change{Op: cdc.Update, Before: packed(t, "1", "10", "a", "x"), After: packed(t, "1", "10", "b", "x")}, false, "[10]", true},
 		"of another title":  {cdc.Change{Op: cdc.Update, Before: packed(t, "1", "10", "a", "x"), After: packed(t, "1", "10", "a", "y")}, true, "[10]", true},
 		"left alone":        {cdc.Change{Op: cdc.Update, Before: packed(t, "1", "10", "a", "x"), After: packed(t, "1", "?", "a", "y")}, true, "[10]", true},
+		"unreadable":        {cdc.Change{Op: cdc.Unreadable}, false, "[]", false},
 		"truncated":         {cdc.Change{Op: cdc.Truncate}, false, "[]", false},
 		"old image missing": {cdc.Change{Op: cdc.Update, After: packed(t, "1", "10", "a", "x")}, false, "[]", false},
 		"only the key":      {cdc.Change{Op: cdc.Delete, Before: packed(t, "1", "?", "?", "?")}, false, "[]", false},

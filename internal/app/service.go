@@ -81,11 +81,11 @@ func (s *Service) Run(ctx, late context.Context, serving func()) error {
 	defer pool.Close()
 	// Pools of their own, so that a storm of snapshots, or a table that is locked for long, keeps neither checkpoints nor
 	// the set-up from the database, nor makes an authorizer deny for want of an answer.
-	if s.snapshotPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal()); err != nil {
+	if s.snapshotPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.BoundRows(s.cfg.QueueBytes/2)); err != nil {
 		return err
 	}
 	defer s.snapshotPool.Close()
-	if s.accessPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal()); err != nil {
+	if s.accessPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.BoundRows(s.cfg.MaxRowBytes)); err != nil {
 		return err
 	}
 	defer s.accessPool.Close()
@@ -230,7 +230,7 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 	tracker := &cdc.Tracker{}
 	checkpoints := &wal.Checkpoints{Pool: s.database.Pool, Slot: s.cfg.Slot}
 	p.source = wal.NewSource(s.database, s.cfg.DatabaseURL.Reveal(), want, tracker, checkpoints, tables.types)
-	p.source.Events, p.source.Spill = p.ingest, spill
+	p.source.Events, p.source.Spill, p.source.MaxRow = p.ingest, spill, s.cfg.MaxRowBytes
 	p.pipeline = &cdc.Pipeline{
 		Source: p.source, Sink: p.hub, Tracker: tracker, Checkpoints: checkpoints, CheckpointEvery: checkpointEvery,
 		HandoffBytes:      handoffBytes,

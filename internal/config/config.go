@@ -51,6 +51,8 @@ type Config struct {
 	// goes to files in SpillDir; empty is the system's folder for temporary files.
 	SpillBytes int
 	SpillDir   string
+	// MaxRowBytes is how long the change of one row may be to be read, in bytes: 1 MiB to 1 GiB - 1.
+	MaxRowBytes int
 	// Compression compresses frames for clients that ask for it.
 	Compression bool
 	// WriteTimeout is how long a client that is behind may take for the next 16 KiB, PingInterval the time between pings, both at least

@@ -109,7 +109,7 @@ func TestKeysThatAreRefused(t *testing.T) {
 		{name: "secret as a key", file: "? postgres://app:canary@db.internal/app\n: 1\n",
 			want: "reactive.yaml:1:1: unknown key (hidden): write one of databaseUrl, slot, publication, setup, listen, " +
 				"allowAnonymous, path, admin, pprof, allowedOrigins, allowedHosts, logLevel, maxConnections, maxSubscriptions, maxMessagesPerSecond, " +
-				"queueBytes, spillBytes, spillDir, writeTimeout, pingInterval, compression, drainTimeout, bigintAs, authenticate, ingest, reactive, resume"},
+				"queueBytes, spillBytes, spillDir, maxRowBytes, writeTimeout, pingInterval, compression, drainTimeout, bigintAs, authenticate, ingest, reactive, resume"},
 		{name: "number as a key", file: "reactive:\n  - 1: message\n",
 			want: "reactive.yaml:2:5: a key is not plain text: write one of table, channel, source, scopes, resolveScopes, snapshot, batchMs, authorize, filterRow, columns"},
 		{name: "twice", file: "slot: orders\nsetup: auto\nslot: members\n",
@@ -173,6 +173,9 @@ func TestValuesThatAreRefused(t *testing.T) {
 		{"queueBytes", "64 kb", `queueBytes "64 kb" is not written like a size: write 64KiB`},
 		{"queueBytes", "1G", `queueBytes "1G" is not written like a size: write 1GiB`},
 		{"queueBytes", "512B", `queueBytes "512B" is not written like a size: write 512`},
+		{"maxRowBytes", "1023KiB", `maxRowBytes "1023KiB" is not from 1MiB to 1073741823: write a size such as 64MiB`},
+		{"maxRowBytes", "1GiB", `maxRowBytes "1GiB" is not from 1MiB to 1073741823: write a size such as 64MiB`},
+		{"maxRowBytes", "64MB", `maxRowBytes "64MB" is not written like a size: write 64MiB`},
 		{"queueBytes", "0", `queueBytes "0" is less than one byte` + sizeFix},
 		{"queueBytes", "9999999999GiB", `queueBytes "9999999999GiB" is more than a machine can hold` + sizeFix},
 		{"writeTimeout", "10", `writeTimeout "10" has no unit: write 10s`},

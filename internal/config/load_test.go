@@ -77,6 +77,7 @@ func precedence() map[string][4]string {
 		"queueBytes":           {"65536", "67108864", "1073741824", "16777216"},
 		"spillBytes":           {"65536", "67108864", "1073741824", "67108864"},
 		"spillDir":             {"/flag", "", "/file", ""},
+		"maxRowBytes":          {"1048576", "67108864", "1073741823", "67108864"},
 		"writeTimeout":         {"1s", "2s", "3s", "10s"},
 		"pingInterval":         {"1s", "2s", "3s", "25s"},
 		"compression":          {"true", "false", "true", "false"},

@@ -89,6 +89,16 @@ func size(text string) (int, *mistake) {
 	return int(n) << shift, nil
 }
 
+// rowSize is a size that a message of PostgreSQL may have.
+func rowSize(text string) (int, *mistake) {
+	const least, most = 1 << 20, 1<<30 - 1
+	n, m := size(text)
+	if m == nil && (n < least || n > most) {
+		return 0, &mistake{problem: "is not from 1MiB to 1073741823", fix: "write a size such as 64MiB"}
+	}
+	return n, m
+}
+
 func duration(text string) (time.Duration, *mistake) {
 	const fix = "write a duration such as 500ms, 10s or 2m"
 	d, err := time.ParseDuration(text)

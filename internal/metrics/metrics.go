@@ -61,6 +61,8 @@ type collector struct {
 	figures        []figure
 	filterFailures *prometheus.Desc
 	scopeFailures  *prometheus.Desc
+	noSnapshots    *prometheus.Desc
+	overflows      *prometheus.Desc
 	ingestEvents   *prometheus.Desc
 	ingestErrors   *prometheus.Desc
 	resets         *prometheus.Desc
@@ -81,6 +83,9 @@ func newCollector(s Sources) *collector {
 			"Times that a filterRow had no answer, so that a client was not shown a row.", []string{"channel"}, nil),
 		scopeFailures: prometheus.NewDesc("reactive_resolve_scopes_errors_total",
 			"Times that resolveScopes had no answer, so that the channel's views began anew.", []string{"channel"}, nil),
+		noSnapshots: prometheus.NewDesc("reactive_snapshot_errors_total", "Snapshots that could not be read.", []string{"channel"}, nil),
+		overflows: prometheus.NewDesc("reactive_overflows_total",
+			"Subscriptions that started over because a change was too large to be told.", []string{"channel"}, nil),
 		ingestEvents: prometheus.NewDesc("reactive_ingest_events_total", "Events taken beside the log.", []string{"source"}, nil),
 		ingestErrors: prometheus.NewDesc("reactive_ingest_errors_total", "Payloads beside the log that were refused.", []string{"source"}, nil),
 		refusals: prometheus.NewDesc("reactive_refusals_total",
@@ -122,6 +127,12 @@ func newCollector(s Sources) *collector {
 	})
 	gauge("transactions_in_progress", "Transactions of which the server has sent a part before their end.", func(m *moment) float64 { return float64(m.source.InProgress) })
 	gauge("spilled_bytes", "Bytes of transactions in progress on disk.", func(m *moment) float64 { return float64(m.source.Spilled) })
+	counter("oversized_rows_total", "Changes of served tables that were longer than maxRowBytes, so that views started over.", func(m *moment) float64 {
+		return float64(m.source.Unreadable.Oversized)
+	})
+	counter("undecodable_rows_total", "Changes of served tables with a character that has no Unicode, so that views started over.", func(m *moment) float64 {
+		return float64(m.source.Unreadable.Undecodable)
+	})
 	gauge("slot_retained_bytes", "Log that the slot holds back on the server; negative while not known.", func(m *moment) float64 { return float64(m.pressure.Retained) })
 	gauge("slot_retained_limit_bytes", "Log beyond which the slot is lost, max_slot_wal_keep_size; negative without limit.", func(m *moment) float64 { return float64(m.pressure.Limit) })
 	gauge("slot_growth_bytes_per_second", "What the retained log gains, over the last minute.", func(m *moment) float64 { return m.pressure.Growth })
@@ -145,6 +156,8 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 	ch <- c.filterFailures
 	ch <- c.scopeFailures
+	ch <- c.noSnapshots
+	ch <- c.overflows
 	ch <- c.ingestEvents
 	ch <- c.ingestErrors
 	ch <- c.resets
@@ -164,6 +177,12 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for channel, failures := range m.hub.ResolverFailures {
 		ch <- prometheus.MustNewConstMetric(c.scopeFailures, prometheus.CounterValue, float64(failures), channel)
+	}
+	for channel, failures := range m.hub.SnapshotFailures {
+		ch <- prometheus.MustNewConstMetric(c.noSnapshots, prometheus.CounterValue, float64(failures), channel)
+	}
+	for channel, times := range m.hub.Overflows {
+		ch <- prometheus.MustNewConstMetric(c.overflows, prometheus.CounterValue, float64(times), channel)
 	}
 	for source, events := range m.ingest.Events {
 		ch <- prometheus.MustNewConstMetric(c.ingestEvents, prometheus.CounterValue, float64(events), string(source))

@@ -68,6 +68,10 @@ reactive_ingest_events_total{source="hook"} 13
 reactive_ingest_gaps_total 15
 # TYPE reactive_live gauge
 reactive_live 1
+# TYPE reactive_overflows_total counter
+reactive_overflows_total{channel="message"} 19
+# TYPE reactive_oversized_rows_total counter
+reactive_oversized_rows_total 16
 # TYPE reactive_queue_bytes gauge
 reactive_queue_bytes 8
 # TYPE reactive_reconnects_total counter
@@ -95,6 +99,8 @@ reactive_slot_retained_bytes 10
 reactive_slot_retained_limit_bytes 13
 # TYPE reactive_slot_seconds_left gauge
 reactive_slot_seconds_left +Inf
+# TYPE reactive_snapshot_errors_total counter
+reactive_snapshot_errors_total{channel="message"} 18
 # TYPE reactive_socket_writes_total counter
 reactive_socket_writes_total 16
 # TYPE reactive_spilled_bytes gauge
@@ -109,15 +115,18 @@ reactive_subscriptions_on_hold 14
 reactive_transactions_in_progress 14
 # TYPE reactive_transactions_total counter
 reactive_transactions_total 1
+# TYPE reactive_undecodable_rows_total counter
+reactive_undecodable_rows_total 17
 `
 
 func TestNamesAndTypes(t *testing.T) {
 	source := wal.Stats{State: wal.Live, Transactions: 1, Changes: 2, Connects: 3, InProgress: 14, Spilled: 15, LagBytes: 9, Lag: 1500 * time.Millisecond,
-		Resets: map[cdc.ResetReason]uint64{cdc.ResetSlotLost: 15}}
+		Resets: map[cdc.ResetReason]uint64{cdc.ResetSlotLost: 15}, Unreadable: wal.Unreadable{Oversized: 16, Undecodable: 17}}
 	handler := metrics.Handler(metrics.Sources{
 		Source: func() wal.Stats { return source },
 		Hub: func() fanout.Stats {
-			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, OnHold: 14, Revoked: 15, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13}}
+			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, OnHold: 14, Revoked: 15, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13},
+				SnapshotFailures: map[string]uint64{"message": 18}, Overflows: map[string]uint64{"message": 19}}
 		},
 		Gateway: func() gateway.Stats {
 			return gateway.Stats{Connections: 3, Accepted: 4, Rejected: 5, Frames: 40, Writes: 16}

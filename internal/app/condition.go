@@ -68,6 +68,7 @@ func keysConditions(s auth.JWKSState) []condition {
 
 // noKeys is why a gateway is not ready that cannot tell who clients are.
 const noKeys = "no signing keys yet"
+
 // unreadableFor is how long an operator is told of a change that could not be read.
 const unreadableFor = time.Hour
 

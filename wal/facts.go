@@ -27,6 +27,7 @@ type Facts struct {
 	MaxSenders      int
 	Slot            *SlotFacts
 	Publication     *PublicationFacts
+	Outbox          *OutboxFacts // nil while there is no table mtbreactive.outbox
 	Tables          []*TableInfo
 	ProxyInBetween  bool // the backend that answers is not the one that the connection was given
 	CurrentDatabase string
@@ -149,6 +150,9 @@ func readFacts(ctx context.Context, b Backend, slot, publication string) (*Facts
 		return nil, err
 	}
 	if f.Publication, err = readPublication(ctx, b, publication, f.Version); err != nil {
+		return nil, err
+	}
+	if f.Outbox, err = readOutbox(ctx, b); err != nil {
 		return nil, err
 	}
 	settings, err := readSettings(ctx, b)

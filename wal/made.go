@@ -42,8 +42,10 @@ type recorder interface {
 // It belongs into the transaction that makes the object, where there is one.
 func (s *Server) record(ctx context.Context, q recorder, m Made) error {
 	var may bool
-	err := q.QueryRow(ctx, `select coalesce(pg_catalog.has_schema_privilege(pg_catalog.to_regnamespace('mtbreactive')::pg_catalog.oid, 'USAGE')
-		and pg_catalog.has_table_privilege(pg_catalog.to_regclass('mtbreactive.setup')::pg_catalog.oid, 'INSERT'), false)`).Scan(&may)
+	err := q.QueryRow(ctx, `
+		select coalesce(pg_catalog.bool_and(pg_catalog.has_schema_privilege(n.oid, 'USAGE') and pg_catalog.has_table_privilege(c.oid, 'INSERT')), false)
+		from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+		where n.nspname = 'mtbreactive' and c.relname = 'setup'`).Scan(&may)
 	if err != nil {
 		return fmt.Errorf("remember what setup made: %w", err)
 	}

@@ -181,7 +181,7 @@ func TestEventsInADatabaseThatIsNotUTF8(t *testing.T) {
 	installTrigger(t, database, "", "conversation")
 	c := connect(t, serveListening(t, database, typing+`
   - {table: conversation, source: notify, scopes: [id]}
-ingest: {notify: {}}
+ingest: {notify: {trustNotify: true}}
 `))
 	v, w := c.subscribe("typing", "conversation_id", "1"), c.subscribe("conversation", "id", "1")
 	pgtest.Exec(t, database, `set client_encoding = 'UTF8'`,

@@ -10,7 +10,7 @@ import (
 // notifying serves messages by notifications.
 const notifying = `
 ingest:
-  notify: {channel: "Orders 'n' more"}
+  notify: {channel: "Orders 'n' more", trustNotify: true}
 reactive:
   - table: message
     source: notify
@@ -173,7 +173,7 @@ func TestTheNotifyTriggerOnOddNames(t *testing.T) {
 		`create table "Häuser & ""Co""".part partition of `+table+` for values in (1)`)
 	yaml := `
 ingest:
-  notify: {channel: 'it''s "odd"'}
+  notify: {channel: 'it''s "odd"', trustNotify: true}
 reactive:
   - table: '"Häuser & ""Co"""."Order''s \ Items"'
     channel: items

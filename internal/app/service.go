@@ -101,6 +101,7 @@ func (s *Service) Run(ctx, late context.Context, serving func()) error {
 	g.Go(func() error { s.watchSlot(streaming, p); return nil })
 	g.Go(func() error { s.watchLayouts(streaming, p.hub, p.channels); return nil })
 	if p.listener != nil {
+		g.Go(func() error { p.ingest.Run(streaming); return nil })
 		g.Go(func() error { p.listener.Run(streaming); return nil })
 	}
 	g.Go(func() error {

@@ -14,6 +14,21 @@ create table mtbreactive.outbox (
     content bytea not null constraint outbox_content check (pg_catalog.octet_length(content) <= 1048576)
 );
 
+-- A publication stays when a schema is dropped, without tables.
+-- +goose StatementBegin
+do $$
+begin
+    if exists (
+        select from pg_catalog.pg_publication p
+        where p.pubname = 'mtbreactive_outbox' and not p.puballtables
+          and not exists (select from pg_catalog.pg_publication_tables t where t.pubname = p.pubname))
+    then
+        drop publication mtbreactive_outbox;
+    end if;
+end
+$$;
+-- +goose StatementEnd
+
 -- Only inserts are published. Under a publication FOR ALL TABLES the deletions are too: the primary key is their identity.
 create publication mtbreactive_outbox for table mtbreactive.outbox with (publish = 'insert');
 

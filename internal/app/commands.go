@@ -71,7 +71,7 @@ func commands(stdout, stderr io.Writer) *cli.App {
 				Name: "migrate", Usage: "apply or list the gateway's own objects in schema mtbreactive",
 				Subcommands: []*cli.Command{
 					{Name: "up", Usage: "apply what is pending", Flags: config.Flags(),
-						Action: configured(func(ctx context.Context, cfg *config.Config) error { return migrateUp(ctx, cfg, stdout) })},
+						Action: configured(func(ctx context.Context, cfg *config.Config) error { return migrateUp(ctx, cfg, stdout, stderr) })},
 					{Name: "status", Usage: "list the migrations", Flags: config.Flags(),
 						Action: configured(func(ctx context.Context, cfg *config.Config) error { return migrateStatus(ctx, cfg, stdout) })},
 					{Name: "notify-trigger", Usage: "make a table send its changes by NOTIFY", ArgsUsage: "TABLE",
@@ -84,7 +84,7 @@ func commands(stdout, stderr io.Writer) *cli.App {
 							if err != nil {
 								return err
 							}
-							return notifyTriggerOn(c.Context, cfg, c.Args().First(), c.Bool("print"), stdout)
+							return notifyTriggerOn(c.Context, cfg, c.Args().First(), c.Bool("print"), stdout, stderr)
 						}},
 				},
 				Action: func(*cli.Context) error {

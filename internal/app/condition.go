@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
+	"github.com/reactive-gw/reactive-gw/migrations"
 	"github.com/reactive-gw/reactive-gw/wal"
 )
 
@@ -20,6 +21,7 @@ type circumstances struct {
 	slot     string
 	running  bool // the database was found and set up
 	draining bool
+	waiting  *migrations.Wait // what the start waits for; nil where that is nothing, or not known
 	source   wal.Stats
 	pressure wal.Pressure
 }
@@ -46,6 +48,8 @@ func (c *circumstances) state() condition {
 	switch {
 	case c.draining:
 		return condition{"draining", "clients are sent away, and the process ends", "nothing"}
+	case !c.running && c.waiting != nil:
+		return condition{"starting", c.waiting.String(), c.waiting.SQL()}
 	case !c.running:
 		return condition{"starting", "the gateway waits for the database, or for transactions to end that it has to wait for when it makes the slot",
 			"nothing; if it lasts, run `reactive-gw doctor`, and look for transactions that are open for long: SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY xact_start;"}
@@ -70,7 +74,7 @@ func (c *circumstances) state() condition {
 func afterReset(reason cdc.ResetReason, slot string) string {
 	switch reason {
 	case cdc.ResetPublication:
-		return "leave the publication in place, and its name: drop or rename it only while no gateway uses it"
+		return "nothing, where the gateway was upgraded just now: publication mtbreactive_outbox is new. Otherwise leave the publications in place, and their names: drop or rename them only while no gateway uses them"
 	case cdc.ResetTimeline:
 		return "nothing: what was read from the server before may not be in what is there now"
 	case cdc.ResetSlotLost:

@@ -19,6 +19,7 @@ import (
 	"github.com/reactive-gw/reactive-gw/gateway"
 	"github.com/reactive-gw/reactive-gw/internal/config"
 	"github.com/reactive-gw/reactive-gw/internal/metrics"
+	"github.com/reactive-gw/reactive-gw/migrations"
 	"github.com/reactive-gw/reactive-gw/wal"
 )
 
@@ -41,6 +42,7 @@ type Service struct {
 	// running is set once the gateway serves; until then operators are told "starting".
 	running  atomic.Pointer[parts]
 	draining atomic.Bool
+	waiting  atomic.Pointer[migrations.Wait] // what the start last waited for
 }
 
 // parts are what exists only after the database was found and set up.
@@ -209,9 +211,10 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 		p.hook = p.ingest.Handler(token)
 	}
 	p.listener = newListener(s.cfg, tables, p.ingest, p.hub, s.log.Named("ingest"))
-	if err := setUp(ctx, s.database, facts, want, s.log); err != nil {
+	if err := setUp(ctx, s.database, facts, want, s.log, s.waitsFor); err != nil {
 		return nil, err
 	}
+	s.waiting.Store(nil)
 	tracker := &cdc.Tracker{}
 	checkpoints := &wal.Checkpoints{Pool: s.database.Pool, Slot: s.cfg.Slot}
 	p.source = wal.NewSource(s.database, s.cfg.DatabaseURL.Reveal(), want, tracker, checkpoints, tables.types)

@@ -45,7 +45,7 @@ type lastReset struct {
 func (s *Service) status() any {
 	_, why := s.Ready()
 	p := s.running.Load()
-	now := circumstances{slot: s.cfg.Slot, running: p != nil, draining: s.draining.Load(), pressure: wal.UnknownPressure()}
+	now := circumstances{slot: s.cfg.Slot, running: p != nil, draining: s.draining.Load(), waiting: s.waiting.Load(), pressure: wal.UnknownPressure()}
 	v := status{Version: Version(), State: why, Slot: s.cfg.Slot, Publication: s.cfg.Publication, RetainedBytes: -1, LimitBytes: -1, SecondsLeft: -1}
 	if p == nil {
 		v.Conditions = now.conditions()

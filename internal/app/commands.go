@@ -96,6 +96,20 @@ func commands(stdout, stderr io.Writer) *cli.App {
 				Action: configured(func(ctx context.Context, cfg *config.Config) error { return doctor(ctx, cfg, stdout) }),
 			},
 			{
+				Name: "uninstall", Usage: "list what setup made in the database, and remove it with --yes",
+				Flags: append(config.Flags(), &cli.BoolFlag{Name: "yes", Usage: "remove it"}),
+				Action: func(c *cli.Context) error {
+					if c.Args().Present() {
+						return unknownArgument(c)
+					}
+					cfg, err := config.Load(c)
+					if err != nil {
+						return err
+					}
+					return uninstall(c.Context, cfg, c.Bool("yes"), stdout)
+				},
+			},
+			{
 				Name: "tail", Usage: "subscribe and print frames", ArgsUsage: "CHANNEL COLUMN=VALUE",
 				Flags: []cli.Flag{
 					&cli.StringFlag{Name: "url", Value: "ws://127.0.0.1:8080/ws", Usage: "the gateway's `URL`"},

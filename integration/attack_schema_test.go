@@ -47,7 +47,7 @@ func TestS2AHostileSchemaIsRefusedByEveryCommand(t *testing.T) {
 		create table mtbreactive.checkpoint (slot text primary key, system_id text not null, timeline int not null, commit_lsn pg_lsn not null, end_lsn pg_lsn not null,
 			saved_at timestamptz not null default now(), epoch text not null, reached_lsn pg_lsn not null, released_lsn pg_lsn not null, postmaster_start timestamptz not null,
 			reset_reason text not null default '', reset_detail text not null default '', reset_at timestamptz);`
-	for name, c := range map[string]struct{ hers, ours, want string }{ // what she runs, what an administrator runs behind it, and what is named
+	for name, c := range map[string]struct{ hers, ours, want string }{ // statements of hers, of an administrator after her, and the name that is told
 		"a schema with a trigger on checkpoint": {`create schema mtbreactive;` + escalate + tables + `create trigger t before insert or update on mtbreactive.checkpoint for each row execute function mtbreactive.run('MALLORY')`,
 			``, "schema mtbreactive belongs to role MALLORY"},
 		"only the schema was taken from her": {`create schema mtbreactive;` + escalate + tables + `create trigger t before insert or update on mtbreactive.checkpoint for each row execute function mtbreactive.run('MALLORY')`,
@@ -105,7 +105,7 @@ func TestS3AHeldAdvisoryLockDelaysNoStart(t *testing.T) {
 	serve(t, database, chat)
 }
 
-// What can hold a start up, who may create in the database can: it is said in the log, in /status and by migrate up.
+// A role that may create in the database can hold a start up. The log, /status and migrate up say who does.
 func TestS3AStartSaysWhoHoldsItUp(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, messages)

@@ -148,7 +148,7 @@ func sqlState(err error) string {
 	return ""
 }
 
-// What every role may write is not believed: a logical message, and a table of the outbox's name in another schema. The role
+// Nothing that every role may write is believed: no logical message, and no table of the outbox' name in another schema. The role
 // that forges has no right in schema mtbreactive.
 func TestS4AForgedEventReachesNobody(t *testing.T) {
 	t.Parallel()

@@ -63,7 +63,7 @@ func TestUninstallLeavesNothingBehind(t *testing.T) {
 	serve(t, database, chat)
 }
 
-// What this role may not remove is printed for one that may, and the schema stays, which remembers it. Nothing is half done.
+// Statements that this role may not run are printed for one that may, and the schema stays, which remembers them.
 func TestUninstallSaysWhatThisRoleMayNotRemove(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, messages, twoTalks)
@@ -93,7 +93,7 @@ func TestUninstallSaysWhatThisRoleMayNotRemove(t *testing.T) {
 	}
 }
 
-// Without the schema nothing is remembered: what carries the configured names is listed, and stays.
+// Without the schema nothing is remembered: slot and publication of the configured names are listed, and stay.
 func TestUninstallWithoutTheSchemaListsByName(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, messages, twoTalks)

@@ -133,7 +133,7 @@ func TestS2WhatIsForeignInTheSchemaIsRefused(t *testing.T) {
 	}
 }
 
-// What is missing is not made anew behind the operator's back, for migrations say that they made it.
+// A missing object is said, not recreated behind the operator's back: it was there once.
 func TestS2WhatIsMissingIsSaid(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
@@ -202,7 +202,7 @@ func TestS2AnOwnerWhoIsNoSuperuserMigrates(t *testing.T) {
 	up(t, open(t, url))
 }
 
-// Every earlier version is taken for what it is, and is brought up to date.
+// Schemas of every earlier version are ours, and are brought up to date.
 func TestS2EarlierVersionsAreOurs(t *testing.T) {
 	t.Parallel()
 	for version := range int64(5) {

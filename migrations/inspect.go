@@ -19,7 +19,7 @@ type part struct {
 	kind   string // such as column, or grant on relation
 	name   string
 	parent string // the table that it belongs to
-	detail string // what it is, in words of the catalog; of a grant the privilege
+	detail string // its kind, type or definition in words of the catalog; of a grant the privilege
 	body   string // of a function
 	role   string // the owner, or who was granted the privilege; empty where there is none
 	ours   bool   // the role is the gateway's own, a superuser or the database's owner, or there is none

@@ -217,7 +217,7 @@ func (j *judge) ofTable(p part, known map[string]string) {
 }
 
 // grant judges a right. Nobody else may put anything into the schema, or code onto a table of ours. To write what the gateway
-// writes is for roles that may replicate: they are gateways, and read everything anyway. The outbox is for whoever was granted it.
+// writes is for roles that may replicate: they are gateways, and read everything anyway. Any role may be granted the outbox.
 func (j *judge) grant(p part) {
 	column := ""
 	table := p.name
@@ -254,7 +254,7 @@ func (j *judge) grant(p part) {
 		"REVOKE %s%s ON %s %s FROM %s CASCADE;", p.detail, column, kind, inSchema(table), role)
 }
 
-// missing reports what all the migrations together make and is not there. Without a schema nothing is missing yet.
+// missing reports the objects of all migrations that are not there. Without a schema nothing is missing yet.
 func (j *judge) missing() {
 	if !slices.ContainsFunc(j.parts, func(p part) bool { return p.kind == "schema" }) {
 		return

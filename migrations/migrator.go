@@ -19,7 +19,7 @@ import (
 //go:embed inspect/version_table.sql
 var versionTableSQL string //nolint:gochecknoglobals // as files
 
-// lockTimeout bounds each wait for a lock. It is tried again, and what is waited for is said meanwhile.
+// lockTimeout bounds each wait for a lock. Another try follows, and the holder of the lock is said meanwhile.
 const lockTimeout = "2s"
 
 // migrator applies migrations on connections of its own, of which it knows the server's processes.
@@ -61,7 +61,7 @@ func newMigrator(ctx context.Context, pool *pgxpool.Pool) (*migrator, error) {
 
 func (m *migrator) close() { m.pool.Close() }
 
-// try applies what is pending, unless a lock is in the way.
+// try applies the pending migrations, unless a lock is in the way.
 func (m *migrator) try(ctx context.Context) error {
 	found, err := m.prepare(ctx)
 	if err != nil {

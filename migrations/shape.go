@@ -7,8 +7,8 @@ import (
 
 // shape is what the migrations make, in the words of inspect.sql.
 type shape struct {
-	relations map[string]string            // what each is
-	parts     map[string]map[string]string // of each table, "kind name": what it is
+	relations map[string]string            // their kinds
+	parts     map[string]map[string]string // of each table, by "kind name": the detail
 	functions map[string][]routine         // each as it ever was; the last one is current
 	gone      map[string]bool              // functions that a later migration dropped
 }

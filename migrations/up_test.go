@@ -44,7 +44,7 @@ func role(t *testing.T, url, kind, attributes string) (name, as string) {
 	return name, strings.Replace(url, "postgres@", name+"@", 1)
 }
 
-// Whoever comes second finds it done, however many start together.
+// Each migration is applied once, however many gateways start together.
 func TestGatewaysThatStartTogetherMigrateOnce(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
@@ -183,7 +183,7 @@ func TestS3WhatMigrationsWaitForIsSaid(t *testing.T) {
 	}
 }
 
-// Somebody makes the schema in between. What is theirs is not used.
+// Somebody makes the schema in between. Nothing of theirs is used.
 func TestS2ASchemaThatIsMadeMeanwhileIsJudged(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)

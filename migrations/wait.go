@@ -50,7 +50,7 @@ const (
 	tellEvery  = 5 * time.Second
 )
 
-// watch tells of what the migrator waits for, until the function that it returns is called.
+// watch tells of the migrator's waits, until the function that it returns is called.
 func (m *migrator) watch(ctx context.Context, pool *pgxpool.Pool, tell []func(Wait)) (stop func()) {
 	if len(tell) == 0 {
 		return func() {}

@@ -36,7 +36,7 @@ type recorder interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// record remembers what setup made. What is remembered already stays: it says how the object was before. Where the table is
+// record remembers what setup made. An earlier entry stays: it says how the object was before. Where the table is
 // missing, or this role may not write it, a warning says so and nothing fails.
 //
 // It belongs into the transaction that makes the object, where there is one.

@@ -8,11 +8,12 @@ import (
 
 // OutboxFacts describes the publication mtbreactive_outbox, by which the stream has the rows of the table mtbreactive.outbox.
 type OutboxFacts struct {
-	Published bool // the publication exists
-	Member    bool // it has the table, with all rows and columns
-	Others    bool // it has other tables too
-	AllTables bool // it is FOR ALL TABLES
-	Inserts   bool // it publishes inserts, and nothing else
+	Published bool     // the publication exists
+	Member    bool     // it has the table, with all rows and columns
+	Others    bool     // it has other tables too
+	AllTables bool     // it is FOR ALL TABLES
+	Inserts   bool     // it publishes inserts, and nothing else
+	ForAll    []string // publications FOR ALL TABLES, which have the gateway's own tables too
 }
 
 // outboxFacts asks for columns that only versions from 15 on have by way of JSON.
@@ -21,7 +22,8 @@ select p.oid is not null,
        coalesce(pg_catalog.bool_or(r.prrelid = c.oid
            and pg_catalog.to_jsonb(r) ->> 'prqual' is null and pg_catalog.to_jsonb(r) ->> 'prattrs' is null), false),
        coalesce(pg_catalog.bool_or(r.prrelid <> c.oid), false), coalesce(pg_catalog.bool_or(p.puballtables), false),
-       coalesce(pg_catalog.bool_and(p.pubinsert and not p.pubupdate and not p.pubdelete and not p.pubtruncate), false)
+       coalesce(pg_catalog.bool_and(p.pubinsert and not p.pubupdate and not p.pubdelete and not p.pubtruncate), false),
+       array(select a.pubname::pg_catalog.text from pg_catalog.pg_publication a where a.puballtables order by a.pubname)
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 left join pg_catalog.pg_publication p on p.pubname = $3
@@ -34,7 +36,7 @@ func readOutbox(ctx context.Context, q Querier) (*OutboxFacts, error) {
 	var o *OutboxFacts
 	err := each(ctx, q, "read publication of the outbox", outboxFacts, []any{ownSchema, outboxTable, outboxPublication}, func(rows pgx.Rows) error {
 		o = &OutboxFacts{}
-		return rows.Scan(&o.Published, &o.Member, &o.Others, &o.AllTables, &o.Inserts)
+		return rows.Scan(&o.Published, &o.Member, &o.Others, &o.AllTables, &o.Inserts, &o.ForAll)
 	})
 	return o, err
 }
@@ -60,6 +62,21 @@ func (j *judge) outbox() {
 		j.add(check, Mendable, remake, "publishes other operations than inserts")
 	default:
 		j.add(check, Good, "", "has mtbreactive.outbox")
+	}
+	j.forAllTables()
+}
+
+// forAllTables warns of other subscribers that get the gateway's own tables. PostgreSQL's own stop at a table that they lack.
+func (j *judge) forAllTables() {
+	if j.facts.Outbox == nil {
+		return
+	}
+	for _, name := range j.facts.Outbox.ForAll {
+		if name == j.want.Publication || name == outboxPublication {
+			continue
+		}
+		j.add("publication "+name, Warn, "-- for each subscriber that is a PostgreSQL server: pg_dump --schema-only -n mtbreactive ... | psql ..., or publish a list of tables instead",
+			"is FOR ALL TABLES, so its subscribers get the tables of schema mtbreactive too, and a subscription stops at a table that is missing where it is")
 	}
 }
 

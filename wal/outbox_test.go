@@ -63,14 +63,14 @@ func TestP73OwnTablesInAStreamedTransaction(t *testing.T) {
 }
 
 // A slot that is older than the publication of the outbox, as after an upgrade: once, clients are told of the gap, and why.
-func TestASlotOlderThanTheOutboxIsMadeAnewOnce(t *testing.T) {
+func TestASlotOlderThanTheOutboxIsRecreatedOnce(t *testing.T) {
 	t.Parallel()
 	url := database(t, orders)
 	g := start(t, url)
 	if err := g.stop(); err != nil {
 		t.Fatal(err)
 	}
-	pgtest.Exec(t, url, "drop publication mtbreactive_outbox", "insert into orders values (1, 'unread')", // what is behind it is written without
+	pgtest.Exec(t, url, "drop publication mtbreactive_outbox", "insert into orders values (1, 'unread')",
 		"create publication mtbreactive_outbox for table mtbreactive.outbox with (publish = 'insert')")
 	g = start(t, url)
 	pgtest.Exec(t, url, "begin; select mtbreactive.set_origin('till'); insert into orders values (2, 'wine'); commit")
@@ -93,7 +93,7 @@ func TestASlotOlderThanTheOutboxIsMadeAnewOnce(t *testing.T) {
 	}
 }
 
-// With setup: check nothing is made anew. The refusal says how.
+// With setup: check the slot stays. The refusal has the SQL.
 func TestASlotOlderThanTheOutboxIsRefusedWithSetupCheck(t *testing.T) {
 	t.Parallel()
 	url := database(t, orders)
@@ -111,7 +111,7 @@ func TestASlotOlderThanTheOutboxIsRefusedWithSetupCheck(t *testing.T) {
 	}
 }
 
-// What is wrong with the publication of the outbox is found, and the SQL mends it.
+// Every fault of the outbox' publication is found, and the SQL mends it.
 func TestThePublicationOfTheOutboxIsJudged(t *testing.T) {
 	t.Parallel()
 	url := database(t, orders)
@@ -130,6 +130,12 @@ func TestThePublicationOfTheOutboxIsJudged(t *testing.T) {
 	if f := finding(); f.Level != wal.Good {
 		t.Errorf("as it is made: %+v", f)
 	}
+	pgtest.Exec(t, url, "create publication everything for all tables")
+	facts, want := wanted(t, server)
+	if !slices.ContainsFunc(facts.Findings(want), func(f wal.Finding) bool { return f.Check == "publication everything" && f.Level == wal.Warn }) {
+		t.Error("nothing is said of who gets our tables too")
+	}
+	pgtest.Exec(t, url, "drop publication everything")
 	for sql, want := range map[string]string{
 		"drop publication mtbreactive_outbox":                                                                             "does not exist",
 		"alter publication mtbreactive_outbox drop table mtbreactive.outbox":                                              "lacks mtbreactive.outbox",
@@ -153,7 +159,7 @@ func TestThePublicationOfTheOutboxIsJudged(t *testing.T) {
 	}
 }
 
-// What an object was before setup altered it is remembered, the first time.
+// The first entry for an object stays: it says how the object was before.
 func TestWhatSetupMadeIsRemembered(t *testing.T) {
 	t.Parallel()
 	url := database(t, orders)

@@ -11,7 +11,7 @@ import (
 	"github.com/reactive-gw/reactive-gw/cdc"
 )
 
-// The OIDs of tables that collectorOfOutboxes knows beside orders.
+// The OIDs of tables that collectorOfOutboxes knows, orders apart.
 const (
 	outboxOID     = 100
 	checkpointOID = 101

@@ -258,7 +258,7 @@ func (s *Source) publicationGap(ctx context.Context, st *stream, version int, ca
 	if s.server.Mode != SetupAuto {
 		return &SetupError{Findings: []Finding{{
 			Check: "publication", Level: Fail, Fix: remakeSlotSQL(s.server.Slot, version),
-			Detail: fmt.Sprintf("the slot stands where a publication did not exist (%v): changes there are lost, and the slot has to be made anew", publicationSaid(cause)),
+			Detail: fmt.Sprintf("the slot stands where a publication did not exist (%v): changes there are lost, and the slot has to be recreated", publicationSaid(cause)),
 		}}}
 	}
 	gap := Reset{Reason: cdc.ResetPublication, Detail: fmt.Sprintf("for a stretch of the log a publication did not exist, or was not made yet: %v", publicationSaid(cause))}

@@ -86,7 +86,7 @@ func TestUninstallUndoesWhatIsRememberedInASafeOrder(t *testing.T) {
 	}
 }
 
-// What is not remembered may be somebody else's. It is named, and stays.
+// Objects that are not remembered may be somebody else's. They are named, and stay.
 func TestUninstallLeavesAloneWhatIsNotRemembered(t *testing.T) {
 	t.Parallel()
 	url := database(t, orders)

@@ -84,8 +84,8 @@ func (in *Ingest) emit(ctx context.Context, events []Event) (cdc.IngestPosition,
 	return in.deliver(Hook, changes)
 }
 
-// Notified takes the payload of a notification. What is wrong with it is logged and counted. What makes views resync is
-// bounded: see resyncEvery.
+// Notified takes the payload of a notification. What is wrong with it is logged and counted. It
+// makes views resync at most every resyncEvery.
 func (in *Ingest) Notified(payload []byte) {
 	events, err := in.options.ParseNotification(payload)
 	if err == nil {

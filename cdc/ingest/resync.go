@@ -10,7 +10,7 @@ import (
 )
 
 // resyncEvery is the least time between two notifications of one table that make its views resync because they do not say
-// enough. What comes meanwhile is put off and counts as one: a flood of such notifications costs clients a resync now and then.
+// enough. Those in between are put off and count as one: a flood of them costs clients a resync now and then.
 const resyncEvery = 2 * time.Second
 
 // resyncs bounds how often the notifications of each table make its views resync.
@@ -103,7 +103,7 @@ func (in *Ingest) admitted(changes []change, now time.Time) []change {
 	return kept
 }
 
-// vague tells whether a change lacks what says which views the row was or is in: these views resync.
+// vague tells whether a change lacks a column that decides which views have the row: these views resync.
 func (c *change) vague() bool {
 	for i, column := range c.source.Columns {
 		lacks := func(image cdc.Row) bool { return image != nil && image.Value(i).State == cdc.Absent }

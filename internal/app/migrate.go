@@ -132,7 +132,7 @@ func foreignFinding(err *migrations.ForeignError) wal.Finding {
 	return wal.Finding{Check: schemaCheck, Level: wal.Fail, Detail: "is not the gateway's own: " + err.Detail(), Fix: err.Fix()}
 }
 
-// migrateError says what to do about a role that may not migrate, and about a schema that is not ours.
+// migrateError adds the remedy to an error of a role that may not migrate, and of a schema that is not ours.
 func migrateError(err error) error {
 	if foreign := (*migrations.ForeignError)(nil); errors.As(err, &foreign) {
 		return fmt.Errorf("%w\n%s", err, foreign.Fix())

@@ -60,14 +60,14 @@ func uninstall(ctx context.Context, cfg *config.Config, yes bool, out io.Writer)
 
 const schemaRemoved = "schema mtbreactive, and publication mtbreactive_outbox"
 
-// ownSchema removes the schema last: it remembers what else there is.
+// ownSchema removes the schema, which remembers the rest and so goes last.
 func ownSchema(schema *migrations.Removal) []wal.Removal {
 	one := wal.Removal{What: schemaRemoved, SQL: strings.Join(schema.SQL, "\n"), Owner: schema.Owner}
 	if len(schema.Left) == 0 {
 		return []wal.Removal{one}
 	}
 	return []wal.Removal{one, {
-		What: "schema mtbreactive itself", Left: "the gateway did not make what else is in it: " + strings.Join(schema.Left, ", "),
+		What: "schema mtbreactive itself", Left: "it has objects that the gateway did not make: " + strings.Join(schema.Left, ", "),
 		Advice: "DROP SCHEMA mtbreactive; -- when it is empty",
 	}}
 }
@@ -122,7 +122,7 @@ func (u *uninstaller) take(ctx context.Context, one wal.Removal, yes bool) error
 	return nil
 }
 
-// end says what comes next. Where other gateways stay, only what is remembered of the slot goes.
+// end says how to go on. Where other gateways stay, only the slot's rows in the schema go.
 func (u *uninstaller) end(ctx context.Context, yes bool) error {
 	switch {
 	case !yes:

@@ -1,4 +1,4 @@
--- What schema mtbreactive consists of: one row for each object, and for each part of a table that could run code. $1 is the
+-- The contents of schema mtbreactive: one row for each object, and for each part of a table that could run code. $1 is the
 -- publication of the outbox. Everything is named with its schema, and the caller pins search_path to pg_catalog, pg_temp, so that
 -- expressions are printed with the schemas of what they call.
 with me as (

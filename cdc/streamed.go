@@ -45,17 +45,6 @@ func (a *Assembler) Within(xid uint32) (subtransaction uint32, err error) {
 	return a.open.now, nil
 }
 
-// WithinAtLeast is Within for a change of which it is only known that it was made when the subtransaction had its identifier
-// already. It may be taken for one of any subtransaction that had begun by then and has not ended apart, and the latest that
-// is known keeps the changes in the order that an abort relies on.
-func (a *Assembler) WithinAtLeast(xid uint32) (subtransaction uint32, err error) {
-	if a.open == nil || !a.open.streamed {
-		return 0, fmt.Errorf("change of transaction %d: %w", xid, ErrNoTransaction)
-	}
-	a.open.now = max(a.open.now, xid-a.open.xid)
-	return a.open.now, nil
-}
-
 // StreamAbort takes back what a transaction in progress did in a subtransaction and those below it, or, where both
 // identifiers are the same, all of it. It must be told in the order of the source's log: see subtransactions.
 func (a *Assembler) StreamAbort(xid, subtransaction uint32) error {

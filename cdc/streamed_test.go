@@ -304,30 +304,3 @@ func TestOriginOfARolledBackSubtransactionIsForgotten(t *testing.T) {
 		t.Errorf("outside: error %v", err)
 	}
 }
-
-// A change that is only known to be no older than a subtransaction shares the fate of what was there before it, and never
-// keeps that from being taken back.
-func TestChangesOfAnUncertainSubtransaction(t *testing.T) {
-	var a Assembler
-	add := func(body string) error { return a.Add(Insert, message(), nil, row(t, "1", body, nil)) }
-	atLeast := func(xid uint32) error {
-		_, err := a.WithinAtLeast(xid)
-		return err
-	}
-	err := errors.Join(a.StreamStart(5, true), whose(&a, 5), add("kept"), whose(&a, 7), add("gone"),
-		atLeast(5), add("gone with it"), atLeast(8), add("gone of a later one"), whose(&a, 7), add("gone at last"), a.StreamStop(),
-		a.StreamAbort(5, 7),
-		a.StreamStart(5, false), atLeast(5), add("kept of the first"), atLeast(9), add("gone alone"), a.StreamStop(),
-		a.StreamAbort(5, 9))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tx, err := a.StreamCommit(5, 1, 2, time.Time{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	expectBodies(t, tx, []string{"kept", "kept of the first"})
-	if err := atLeast(5); !errors.Is(err, ErrNoTransaction) {
-		t.Errorf("outside: error %v", err)
-	}
-}

@@ -236,7 +236,7 @@ func TestAGoFunctionReadsNotifications(t *testing.T) {
 		DatabaseURL: database,
 		Config: `
 allowAnonymous: true
-ingest: {notify: {channel: typing}}
+ingest: {notify: {channel: typing, trustNotify: true}}
 reactive: [{table: typing, source: notify, scopes: [conversation_id]}]
 `,
 		ParseNotify: func(payload []byte) ([]ingest.Event, error) {

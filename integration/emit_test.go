@@ -2,10 +2,13 @@ package integration_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 )
@@ -59,8 +62,7 @@ func TestP44AnEventOfARolledBackTransactionIsNeverSent(t *testing.T) {
 	pgtest.Exec(t, database,
 		`begin; select mtbreactive.emit(`+of("rolled back")+`); rollback`,
 		`begin; savepoint s; select mtbreactive.emit(`+of("rolled back to")+`); rollback to s; select mtbreactive.emit(`+of("kept")+`); commit`,
-		`begin; select pg_logical_emit_message(false, 'mtbreactive', `+of("not transactional")+`); rollback`,
-		`select pg_logical_emit_message(true, 'mtbreactive.other', `+of("another prefix")+`)`,
+		`begin; select mtbreactive.emit(`+of("rolled back as a block is")+`); do $$ begin perform mtbreactive.emit(`+of("in a block")+`); raise 'no'; exception when others then null; end $$; rollback`,
 		`select mtbreactive.emit(`+of("last")+`)`)
 	c.until("the last event has come", func() bool { return v.rows[`id:"last"`] != nil })
 	if len(v.events) != 2 || v.rows[`id:"kept"`] == nil {
@@ -94,8 +96,7 @@ func TestEmittedEventsThatAreNoGood(t *testing.T) {
 	pgtest.Exec(t, database,
 		`select mtbreactive.emit('afterInsert', 'public', 'nothing', '{"conversation_id": 1}', '{"id": 1}')`,
 		`select mtbreactive.emit('afterInsert', 'public', 'typing', '{"id": 1}', '{"id": 1}')`,
-		`select pg_logical_emit_message(true, 'mtbreactive', 'no JSON')`,
-		`select pg_logical_emit_message(true, 'mtbreactive.origin', '\xff'::bytea)`,
+		`insert into mtbreactive.outbox (kind, content) values ('event', 'no JSON'), ('origin', '\xff')`,
 		`insert into message values (1, 1, 'The stream goes on')`)
 	c.until("the message has come", func() bool { return len(v.events) == 1 })
 	if refused := g.metric(`reactive_ingest_errors_total{source="emit"}`); refused != 3 {
@@ -106,19 +107,76 @@ func TestEmittedEventsThatAreNoGood(t *testing.T) {
 	}
 }
 
-// A role that only may use the schema emits.
-func TestWhoMayUseTheSchemaEmits(t *testing.T) {
+// A role emits that was granted it. Nobody else does.
+func TestS4WhoWasGrantedItEmits(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, messages, twoTalks)
 	c := connect(t, serve(t, database, typing))
 	v := c.subscribe("typing", "conversation_id", "1")
 	role := "app_" + slotOf(t, database)
 	pgtest.Exec(t, database, `create role `+role+` login`, `grant usage on schema mtbreactive to `+role)
+	as := strings.Replace(database, "postgres@", role+"@", 1)
+	for _, forbidden := range []string{
+		`select mtbreactive.emit('afterInsert', 'public', 'typing', '{"id": 0, "conversation_id": 1}', '{"id": 0}')`,
+		`select mtbreactive.emit('{"type": "afterInsert", "schemaName": "public", "tableName": "typing", "primaryKey": {"id": 0}, "row": {"conversation_id": 1}}')`,
+		`select mtbreactive.set_origin('forged')`,
+		`select mtbreactive.outbox_write('event', '{}')`,
+		`insert into mtbreactive.outbox (kind, content) values ('event', '{}')`,
+		`delete from mtbreactive.outbox`,
+	} {
+		if code := sqlState(tryExec(t, as, forbidden)); code != pgerrcode.InsufficientPrivilege {
+			t.Errorf("without a grant, %s: %q, want %s", forbidden, code, pgerrcode.InsufficientPrivilege)
+		}
+	}
+	pgtest.Exec(t, database, `grant execute on function mtbreactive.emit(text, text, text, jsonb, jsonb, jsonb, jsonb), mtbreactive.set_origin(text) to `+role)
 	t.Cleanup(func() { pgtest.Exec(t, maintenance(database), `drop role `+role) })
 	t.Cleanup(func() { pgtest.Exec(t, database, `drop owned by `+role) })
-	pgtest.Exec(t, strings.Replace(database, "postgres@", role+"@", 1),
-		`select mtbreactive.emit('afterInsert', 'public', 'typing', '{"id": 1, "conversation_id": 1}', '{"id": 1}')`)
+	pgtest.Exec(t, as, `begin; select mtbreactive.set_origin('granted');
+		select mtbreactive.emit('afterInsert', 'public', 'typing', '{"id": 1, "conversation_id": 1}', '{"id": 1}'); commit`)
 	c.until("the event has come", func() bool { return len(v.events) == 1 })
+	if left := pgtest.Query[int](t, database, `select count(*) from mtbreactive.outbox`); left != 0 {
+		t.Errorf("%d rows stay in the outbox", left)
+	}
+}
+
+// sqlState is the code of an error that PostgreSQL gave.
+func sqlState(err error) string {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) {
+		return refused.Code
+	}
+	return ""
+}
+
+// Nothing that every role may write is believed: no logical message, and no table of the outbox' name in another schema. The role
+// that forges has no right in schema mtbreactive.
+func TestS4AForgedEventReachesNobody(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t, conversations, messages, twoTalks)
+	mallory := "mallory_" + slotOf(t, database)
+	pgtest.Exec(t, database, `create role `+mallory+` login`, `create schema hers authorization `+mallory,
+		`create table hers.outbox (id bigint primary key, kind text, content bytea)`, `alter table hers.outbox owner to `+mallory)
+	t.Cleanup(func() { pgtest.Exec(t, maintenance(database), `drop role `+mallory) })
+	t.Cleanup(func() { pgtest.Exec(t, database, `drop owned by `+mallory) })
+	pgtest.Exec(t, database, `create publication mtbreactive for all tables with (publish_via_partition_root = true)`)
+	g := serve(t, database, typing)
+	c := connect(t, g)
+	v, w := c.subscribe("typing", "conversation_id", "1"), c.subscribe("message", "conversation_id", "1")
+	const forged = `{"type":"afterInsert","schemaName":"public","tableName":"typing","primaryKey":{"id":1},"row":{"conversation_id":1}}`
+	pgtest.Exec(t, strings.Replace(database, "postgres@", mallory+"@", 1),
+		`select pg_logical_emit_message(true, 'mtbreactive', '`+forged+`')`,
+		`select pg_logical_emit_message(false, 'mtbreactive', '`+forged+`')`,
+		`begin; select pg_logical_emit_message(true, 'mtbreactive@' || pg_current_xact_id(), '`+forged+`'); commit`,
+		`begin; select pg_logical_emit_message(true, 'mtbreactive.origin', 'forged'); insert into hers.outbox values (1, 'event', '`+forged+`'); commit`,
+		`create table pg_temp.outbox (kind text, content bytea); insert into pg_temp.outbox values ('event', '`+forged+`')`)
+	pgtest.Exec(t, database, `insert into message values (1, 1, 'last')`)
+	c.until("the message behind them has come", func() bool { return len(w.events) == 1 })
+	if len(v.events) > 0 {
+		t.Errorf("a client was told %v", v.events)
+	}
+	if refused := g.metric(`reactive_ingest_errors_total{source="emit"}`); refused != 0 {
+		t.Errorf("%v of them were looked at", refused)
+	}
 }
 
 // tryExec runs a statement that may fail.
@@ -181,7 +239,7 @@ func TestEventsInADatabaseThatIsNotUTF8(t *testing.T) {
 	installTrigger(t, database, "", "conversation")
 	c := connect(t, serveListening(t, database, typing+`
   - {table: conversation, source: notify, scopes: [id]}
-ingest: {notify: {}}
+ingest: {notify: {trustNotify: true}}
 `))
 	v, w := c.subscribe("typing", "conversation_id", "1"), c.subscribe("conversation", "id", "1")
 	pgtest.Exec(t, database, `set client_encoding = 'UTF8'`,

@@ -106,7 +106,8 @@ func (g *gateway) awaitReadiness(status int, why string) {
 func keepsCheckpoint(t *testing.T, database, role string) {
 	t.Helper()
 	pgtest.Exec(t, database, `grant usage on schema mtbreactive to `+role,
-		`grant select on mtbreactive.migration to `+role, `grant select, insert, update on mtbreactive.checkpoint to `+role)
+		`grant select on mtbreactive.migration to `+role, `grant select, insert, update on mtbreactive.checkpoint to `+role,
+		`grant select, insert on mtbreactive.setup to `+role)
 }
 
 // awaitFreeSlot waits until the server knows that the gateways of the database are gone.

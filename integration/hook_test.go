@@ -171,7 +171,7 @@ func TestSourcesThatAreRefusedAtTheStart(t *testing.T) {
 		"a short token":    {"SHOP_TOKEN=secret", hooked, "has less than 16 characters"},
 		"published":        {"", "reactive:\n  - {table: message, source: hook, scopes: [conversation_id]}\n", `reactive.yaml:2:30: table public.message is in publication mtbreactive, so its changes come from the log: ALTER PUBLICATION "mtbreactive" DROP TABLE "public"."message"`},
 		"no scopes":        {"", "reactive:\n  - {table: member, source: hook}\n", "scopes is missing"},
-		"nothing listens":  {"", "reactive:\n  - {table: member, source: notify, scopes: [user_id]}\n", "source is notify, and nothing listens: write ingest: {notify: {channel: mtbreactive}}"},
+		"nothing listens":  {"", "reactive:\n  - {table: member, source: notify, scopes: [user_id]}\n", "source is notify, and nothing listens: write ingest: {notify: {channel: mtbreactive, trustNotify: true}}"},
 		"a snapshot":       {"", "reactive:\n  - {table: typing, source: hook, scopes: [user_id], snapshot: {limit: 5}}\n", "there is no table public.typing that a snapshot could be taken of"},
 		"a filtered array": {"", "reactive:\n  - {table: member, source: hook, scopes: [user_id], filterRow: \"'a' in row.tags\"}\n", "column tags is an array or composite"},
 		"a typo":           {"", "reactive:\n  - {table: member, source: hook, scopes: [userid]}\n", "table public.member has no column userid: write user_id"},

@@ -26,15 +26,15 @@ func TestSetupCheckRefusesWithTheSQLThatMends(t *testing.T) {
 	if made := pgtest.Query[int](t, database, `select (select count(*) from pg_publication) + (select count(*) from pg_replication_slots where database = current_database())`); made != 0 {
 		t.Fatal("setup: check has made something")
 	}
-	pgtest.Exec(t, database, sql...)
-
-	g = start(t, database, yaml)
-	if code := g.wait(); code != 1 || !strings.Contains(g.stderr.String(), "reactive-gw migrate up") {
-		t.Fatalf("without the schema: exit code %d\n%s", code, g.stderr)
-	}
+	// In the order in which it is said: the slot has to come after the publication of the outbox.
 	if code, _, stderr := command(t, "migrate", "up", "--database-url", database); code != 0 {
 		t.Fatalf("migrate up: exit code %d\n%s", code, stderr)
 	}
+	g = start(t, database, yaml)
+	if code := g.wait(); code != 1 || strings.Contains(g.stderr.String(), "reactive-gw migrate up") {
+		t.Fatalf("with the schema alone: exit code %d\n%s", code, g.stderr)
+	}
+	pgtest.Exec(t, database, sql...)
 	c := connect(t, serve(t, database, yaml))
 	v := c.subscribe("message", "conversation_id", "1")
 	pgtest.Exec(t, database, `insert into message values (1, 1, 'Ready?')`)

@@ -1,19 +1,24 @@
 // Package migrations holds the gateway's own objects in the served database, all in schema mtbreactive, as numbered SQL
 // files, and applies them. It must not know what the objects are used for.
+//
+// Before anything of the schema is used, the catalog is asked whether the schema and all in it are the gateway's own: see judge.
 package migrations
 
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"path"
 	"time"
 
+	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
-	"github.com/pressly/goose/v3/lock"
 )
 
 //go:embed *.sql
@@ -32,34 +37,73 @@ type State struct {
 }
 
 // Up applies what is pending, each migration in a transaction of its own, and returns what it applied. Gateways that
-// start together wait for each other.
-func Up(ctx context.Context, pool *pgxpool.Pool) ([]State, error) {
-	if err := ensureSchema(ctx, pool); err != nil {
+// start together wait for each other, and for other sessions that hold a lock; each tell is told of such a wait every few
+// seconds, from another goroutine. A schema that is not the gateway's own is a *ForeignError.
+func Up(ctx context.Context, pool *pgxpool.Pool, tell ...func(Wait)) ([]State, error) {
+	m, err := newMigrator(ctx, pool)
+	if err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
-	var applied []State
-	err := withProvider(pool, func(p *goose.Provider) error {
-		results, err := p.Up(ctx)
-		for _, r := range results {
-			applied = append(applied, State{Version: r.Source.Version, Name: path.Base(r.Source.Path), Applied: time.Now()})
+	defer m.close()
+	defer m.watch(ctx, pool, tell)()
+	for {
+		err := m.try(ctx)
+		if err == nil {
+			return m.applied, nil
 		}
-		return err
-	})
-	if err != nil {
-		return applied, fmt.Errorf("migrate: %w", err)
+		if !passes(err) || sleep(ctx, retryAfter) != nil {
+			return m.applied, fmt.Errorf("migrate: %w", err)
+		}
 	}
-	return applied, nil
 }
 
-// Status lists every migration in order. It changes nothing.
+// retryAfter is how long a try waits after one that met somebody else's lock, or somebody who was faster.
+const retryAfter = 200 * time.Millisecond
+
+// passes tells whether another try may find what was in the way gone, or done by another gateway.
+func passes(err error) bool {
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) {
+		return false
+	}
+	switch refused.Code {
+	case pgerrcode.LockNotAvailable, pgerrcode.DeadlockDetected:
+		return true
+	case pgerrcode.DuplicateSchema, pgerrcode.DuplicateTable, pgerrcode.UniqueViolation: // the last one of the catalog
+		return errors.As(err, new(*racedError))
+	}
+	return false
+}
+
+// Status lists every migration in order. It changes nothing. A schema that is not the gateway's own is a *ForeignError.
 func Status(ctx context.Context, pool *pgxpool.Pool) ([]State, error) {
-	var exists bool
-	if err := pool.QueryRow(ctx, "select to_regclass($1) is not null", versionTable).Scan(&exists); err != nil {
+	want, err := expected()
+	if err != nil {
 		return nil, fmt.Errorf("migration status: %w", err)
+	}
+	var found *inspection
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		found, err = inspect(ctx, tx)
+		return err
+	})
+	var states []State
+	if err == nil {
+		states, err = found.status(ctx, want, pool)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("migration status: %w", err)
+	}
+	return states, nil
+}
+
+// status judges what was found, before it asks the schema which migrations were applied, and more strictly after.
+func (i *inspection) status(ctx context.Context, want *shape, pool *pgxpool.Pool) ([]State, error) {
+	if err := i.judge(want, true); err != nil {
+		return nil, err
 	}
 	var states []State
 	err := withProvider(pool, func(p *goose.Provider) error {
-		if !exists {
+		if !i.has("relation", "migration") {
 			for _, s := range p.ListSources() {
 				states = append(states, State{Version: s.Version, Name: path.Base(s.Path)})
 			}
@@ -72,9 +116,18 @@ func Status(ctx context.Context, pool *pgxpool.Pool) ([]State, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("migration status: %w", err)
+		return nil, err
 	}
-	return states, nil
+	return states, i.judge(want, pending(states))
+}
+
+func pending(states []State) bool {
+	for _, s := range states {
+		if s.Applied.IsZero() {
+			return true
+		}
+	}
+	return false
 }
 
 func withProvider(pool *pgxpool.Pool, f func(*goose.Provider) error) error {
@@ -82,29 +135,22 @@ func withProvider(pool *pgxpool.Pool, f func(*goose.Provider) error) error {
 	if err != nil {
 		return err
 	}
-	locker, err := lock.NewPostgresSessionLocker()
-	if err != nil {
-		return err
-	}
 	db := stdlib.OpenDBFromPool(pool)
 	defer db.Close()
-	provider, err := goose.NewProvider("", db, files, goose.WithStore(store), goose.WithSessionLocker(locker),
-		goose.WithDisableGlobalRegistry(true))
+	provider, err := goose.NewProvider("", db, files, goose.WithStore(store), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return err
 	}
 	return f(provider)
 }
 
-// ensureSchema looks before it creates: CREATE SCHEMA IF NOT EXISTS asks for the privilege also where the schema exists.
-func ensureSchema(ctx context.Context, pool *pgxpool.Pool) error {
-	var exists bool
-	if err := pool.QueryRow(ctx, "select exists (select from pg_catalog.pg_namespace where nspname = $1)", schema).Scan(&exists); err != nil {
-		return err
-	}
-	if exists {
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
 		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	_, err := pool.Exec(ctx, "create schema if not exists "+schema)
-	return err
 }

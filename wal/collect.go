@@ -3,10 +3,7 @@ package wal
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"go.uber.org/zap"
 
@@ -21,7 +18,8 @@ type collector struct {
 	relations *relations
 	tracker   *cdc.Tracker
 	assembler cdc.Assembler
-	events    Events // nil: emitted events are not asked for
+	events    Events // nil: nobody asks for emitted events
+	emitted   []byte // the last row of the outbox, reused
 
 	log        *zap.Logger
 	unreadable *unreadable
@@ -113,6 +111,9 @@ func (c *collector) add(op cdc.Op, oid uint32, old OldTuple, before, after cdc.R
 	if err != nil {
 		return err
 	}
+	if rel.own != nil {
+		return c.takeOwn(op, rel, after)
+	}
 	if err := rel.check(before); err != nil {
 		return err
 	}
@@ -152,6 +153,9 @@ func (c *collector) Truncate(m Truncate) error {
 		if err != nil {
 			return err
 		}
+		if rel.own != nil {
+			continue
+		}
 		if err := c.assembler.Add(cdc.Truncate, rel.table, nil, nil); err != nil {
 			return err
 		}
@@ -159,54 +163,8 @@ func (c *collector) Truncate(m Truncate) error {
 	return nil
 }
 
-// The prefixes of the logical messages that are addressed to the gateway: see migrations/0002_emit.sql.
-const (
-	eventPrefix  = "mtbreactive"
-	originPrefix = "mtbreactive.origin"
-)
-
-// Events decodes what mtbreactive.emit has written into the log.
-type Events interface {
-	// Emitted calls add for each change that the content stands for, in order and with the rules of Assembler.Add, or for
-	// none where it is no good: that stops nobody, so it is for the decoder to say so. The error is what add returned. The
-	// content is not kept.
-	Emitted(content []byte, add func(op cdc.Op, table *cdc.Table, before, after cdc.Row) error) error
-}
-
-// Message takes in what a transaction says to the gateway. A message that is not transactional may be of one that was
-// rolled back, and another prefix is addressed to somebody else.
-func (c *collector) Message(m LogicalMessage) error {
-	if c.skipping || !m.Transactional {
-		return nil
-	}
-	prefix, subtransaction, _ := strings.Cut(m.Prefix, "@")
-	switch {
-	case prefix == originPrefix && len(m.Content) <= cdc.MaxOrigin && utf8.Valid(m.Content):
-		if err := c.within(subtransaction); err != nil {
-			return err
-		}
-		return c.assembler.SetOrigin(string(m.Content))
-	case prefix == eventPrefix && c.events != nil:
-		if err := c.within(subtransaction); err != nil {
-			return err
-		}
-		return c.events.Emitted(m.Content, c.assembler.Add)
-	}
-	return nil
-}
-
-// within says whose a message is. Of a transaction that is sent while it is in progress, the server sends every message as one
-// of the transaction itself, also where a subtransaction said it that is rolled back later. So whoever writes a message puts
-// the latest subtransaction that it holds into the prefix: see mtbreactive.say. Where it is missing, the message shares the
-// fate of the change before it.
-func (c *collector) within(subtransaction string) error {
-	xid, err := strconv.ParseUint(subtransaction, 10, 32)
-	if err != nil || c.relations.block == nil {
-		return nil
-	}
-	c.relations.block.now, err = c.assembler.WithinAtLeast(uint32(xid))
-	return err
-}
+// Message passes over a logical message: every role may write one, so it says nothing. The stream does not ask for them.
+func (c *collector) Message(LogicalMessage) error { return nil }
 
 // Origin ignores where a transaction was first made: it is delivered wherever it came from.
 func (c *collector) Origin(Origin) error { return nil }

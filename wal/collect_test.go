@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
 )
@@ -232,70 +230,4 @@ func (s spoken) Emitted(content []byte, add func(cdc.Op, *cdc.Table, cdc.Row, cd
 		return nil
 	}
 	return add(cdc.Insert, s.table, nil, image(string(content)))
-}
-
-func TestCollectorTakesInWhatIsSaidToIt(t *testing.T) {
-	said := func(prefix string, transactional bool, content string) func(*encoder) error {
-		return func(e *encoder) error {
-			return e.Message(LogicalMessage{Prefix: prefix, Transactional: transactional, Content: []byte(content)})
-		}
-	}
-	c := newCollector(true)
-	c.events = spoken{&cdc.Table{Schema: "public", Name: "typing", Columns: []cdc.Column{{Name: "id"}}}}
-	c.tracker.Received(&cdc.Transaction{Commit: 10, End: 18})
-	transactions, err := decodeAll(c, messages(
-		begin(10), said("mtbreactive", true, "1"), said("mtbreactive.origin", true, "skipped"), commit(10),
-		said("mtbreactive", false, "2"),
-		begin(20), insert(1), said("mtbreactive", true, "3"), said("mtbreactive.origin", true, "tab 1"), insert(2),
-		said("mtbreactive", false, "4"), said("mtbreactive", true, "no event"), said("somebody", true, "5"),
-		said("mtbreactive.origin", true, "tab 2"), said("mtbreactive.origin", true, strings.Repeat("x", cdc.MaxOrigin+1)),
-		said("mtbreactive.origin", true, "\xff"), commit(20),
-		begin(30), insert(3), commit(30)))
-	if err != nil || len(transactions) != 2 {
-		t.Fatalf("%d transactions, error %v", len(transactions), err)
-	}
-	var got []string
-	for change := range transactions[0].Changes() {
-		got = append(got, fmt.Sprintf("%s %s", change.Table.Name, change.After.Value(0).Text))
-	}
-	if want := "orders 1, typing 3, orders 2"; strings.Join(got, ", ") != want {
-		t.Errorf("changes %q, want %s", got, want)
-	}
-	if first, second := transactions[0].Origin(), transactions[1].Origin(); first != "tab 2" || second != "" {
-		t.Errorf("origins %q and %q", first, second)
-	}
-	c.events = nil
-	if transactions, err := decodeAll(c, messages(begin(40), said("mtbreactive", true, "6"), commit(40))); err != nil || transactions[0].Len() != 0 {
-		t.Errorf("without a decoder: %v, %v", transactions, err)
-	}
-	if _, err := decodeAll(c, messages(said("mtbreactive.origin", true, "outside"))); !errors.Is(err, cdc.ErrNoTransaction) {
-		t.Errorf("outside of a transaction: %v", err)
-	}
-}
-
-// Of a block the server says each message to be of the transaction itself. Whoever writes one says whose it is.
-func TestMessagesOfARolledBackSubtransactionAreForgotten(t *testing.T) {
-	c := newCollector(true)
-	c.events = spoken{&cdc.Table{Schema: "public", Name: "typing", Columns: []cdc.Column{{Name: "id"}}}}
-	c.relations.open(5, true)
-	said := func(prefix, content string) error {
-		return c.Message(LogicalMessage{XID: 5, Transactional: true, Prefix: prefix, Content: []byte(content)})
-	}
-	err := errors.Join(
-		c.assembler.StreamStart(5, true), said("mtbreactive@5", "1"), said("mtbreactive.origin@5", "kept"),
-		c.Within(6), c.Insert(orderOID, image(1, "gone", nil)), said("mtbreactive", "2"), said("mtbreactive@6", "3"), said("mtbreactive.origin@6", "gone"),
-		said("mtbreactive@7", "4"), c.Insert(orderOID, image(2, "gone too", nil)), c.StreamStop(),
-		c.StreamAbort(StreamAbort{XID: 5, Subtransaction: 6}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tx, err := c.assembler.StreamCommit(5, 10, 18, time.Time{})
-	if err != nil || tx.Len() != 1 || tx.Origin() != "kept" {
-		t.Fatalf("%v, error %v", tx, err)
-	}
-	for change := range tx.Changes() {
-		if change.Table.Name != "typing" || string(change.After.Value(0).Text) != "1" {
-			t.Errorf("what is left is of %s: %s", change.Table.Name, change.After)
-		}
-	}
 }

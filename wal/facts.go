@@ -27,6 +27,7 @@ type Facts struct {
 	MaxSenders      int
 	Slot            *SlotFacts
 	Publication     *PublicationFacts
+	Outbox          *OutboxFacts // nil while there is no table mtbreactive.outbox
 	Tables          []*TableInfo
 	Nameless        []uint32 // tables that are not among them: a name of theirs has no Unicode
 	ProxyInBetween  bool     // the backend that answers is not the one that the connection was given
@@ -154,6 +155,9 @@ func readFacts(ctx context.Context, b Backend, slot, publication string) (*Facts
 		return nil, err
 	}
 	if f.Publication, err = readPublication(ctx, b, publication, f.Version, decoder.published(f.Version)); err != nil {
+		return nil, err
+	}
+	if f.Outbox, err = readOutbox(ctx, b); err != nil {
 		return nil, err
 	}
 	settings, err := readSettings(ctx, b)

@@ -65,6 +65,7 @@ func (f *Facts) Findings(want Wanted) []Finding {
 	for _, t := range want.Tables {
 		j.table(t)
 	}
+	j.outbox()
 	j.slot()
 	j.retained()
 	j.failover()

@@ -91,11 +91,11 @@ func wanted(t testing.TB, server *wal.Server, scopes ...string) (*wal.Facts, wal
 // prepare sets up the database, with the checkpoint's table.
 func prepare(t testing.TB, server *wal.Server) wal.Wanted {
 	t.Helper()
-	facts, want := wanted(t, server)
-	if _, err := server.Ensure(t.Context(), facts, want); err != nil {
+	if _, err := migrations.Up(t.Context(), server.Pool); err != nil { // the slot has to know the publication of the outbox
 		t.Fatal(err)
 	}
-	if _, err := migrations.Up(t.Context(), server.Pool); err != nil {
+	facts, want := wanted(t, server)
+	if _, err := server.Ensure(t.Context(), facts, want); err != nil {
 		t.Fatal(err)
 	}
 	return want

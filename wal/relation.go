@@ -33,10 +33,11 @@ type relation struct {
 	message Relation
 	table   *cdc.Table
 	key     []string
-	root    uint32 // the partitioned table that it is a partition of, 0 where it is none
-	partial bool   // a before image that is called full may hold only the key
-	number  uint64 // of the message, in the order of arrival
-	within  uint32 // the subtransaction that it came in, counted from its transaction's identifier
+	root    uint32    // the partitioned table that it is a partition of, 0 where it is none
+	partial bool      // a before image that is called full may hold only the key
+	number  uint64    // of the message, in the order of arrival
+	own     *ownTable // of schema mtbreactive; nil for every other table
+	within  uint32    // the subtransaction that it came in, counted from its transaction's identifier
 
 	scratch []byte
 	values  []cdc.Value
@@ -75,6 +76,10 @@ func (r *relations) describe(ctx context.Context, m Relation) error {
 
 // lookUp is describe for a message that arrived as the given one.
 func (r *relations) lookUp(ctx context.Context, m Relation, number uint64) error {
+	if m.Schema == ownSchema {
+		r.put(m, nil, 0, number)
+		return nil
+	}
 	failed := func(err error) error { return fmt.Errorf("describe %s.%s: %w", m.Schema, m.Name, err) }
 	oids := make([]uint32, len(m.Columns))
 	for i, c := range m.Columns {
@@ -109,6 +114,10 @@ func (r *relations) put(m Relation, key []string, root uint32, number uint64) {
 		rel.within = r.block.now
 	}
 	rel.table = &cdc.Table{OID: m.OID, Schema: m.Schema, Name: m.Name}
+	if m.Schema == ownSchema {
+		rel.own = newOwnTable(m)
+		m.Columns = nil // nobody is shown them
+	}
 	for _, c := range m.Columns {
 		inKey := slices.Contains(key, c.Name)
 		rel.table.Columns = append(rel.table.Columns, cdc.Column{
@@ -183,9 +192,13 @@ func (m Relation) describes(key []string) bool {
 // check tells whether an image has as many columns as the table.
 func (r *relation) check(row cdc.Row) error {
 	if row != nil && row.Len() != len(r.table.Columns) {
-		return fmt.Errorf("a row of %s has %d columns, the table %d: %w", r.table, row.Len(), len(r.table.Columns), ErrMessage)
+		return r.columnsMismatch(row)
 	}
 	return nil
+}
+
+func (r *relation) columnsMismatch(row cdc.Row) error {
+	return fmt.Errorf("a row of %s has %d columns, the table %d: %w", r.table, row.Len(), len(r.message.Columns), ErrMessage)
 }
 
 // images makes the two images say what is known. In a before image that holds only the key, all other columns come as

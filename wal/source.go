@@ -41,8 +41,8 @@ type Source struct {
 	walsender uint32
 	yielded   bool
 	admitted  bool // the server has let a replication connection in
-	// unpublished is set by a notice: the server skipped changes for want of the publication.
-	unpublished atomic.Bool
+	// unpublished is set by a notice: the server skipped changes for want of a publication.
+	unpublished atomic.Pointer[string]
 	unreadable  unreadable
 }
 
@@ -189,7 +189,7 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 	}
 	s.relations.forget()
 	s.relations.decoder = decoder
-	err = st.start(ctx, s.server.Slot, s.server.Publication)
+	err = st.start(ctx, s.server.Slot, s.publications(facts.Outbox))
 	if !hasCode(err, pgerrcode.ObjectInUse) {
 		s.walsender = conn.PID() // it may hold the slot, whatever comes next
 	}
@@ -268,23 +268,23 @@ func (s *Source) reset(ctx context.Context, st *stream, reset *Reset) error {
 	return st.put(ctx, []cdc.Delivery{{Reset: reset.Reason}})
 }
 
-// isPublicationGap tells whether the stream ended for want of the publication. Only the stream itself can say so.
+// isPublicationGap tells whether the stream ended for want of a publication. Only the stream itself can say so.
 func isPublicationGap(err error) bool {
 	var ended *walsenderError
 	return errors.Is(err, errUnpublished) || errors.As(err, &ended) && ended.pg.Code == pgerrcode.UndefinedObject
 }
 
-// publicationGap handles a stream that ended because the slot stands at a place in the log where the publication did not
+// publicationGap handles a stream that ended because the slot stands at a place in the log where a publication did not
 // exist. Nothing can be read from there, ever: the slot is made anew behind the gap. Clients are told now, and once more
 // when the new slot streams: those that came in between have missed what it does not have.
 func (s *Source) publicationGap(ctx context.Context, st *stream, version int, cause error) error {
 	if s.server.Mode != SetupAuto {
 		return &SetupError{Findings: []Finding{{
 			Check: "publication", Level: Fail, Fix: remakeSlotSQL(s.server.Slot, version),
-			Detail: fmt.Sprintf("the slot stands where the publication did not exist (%v): changes there are lost, and the slot has to be made anew", rootCause(cause)),
+			Detail: fmt.Sprintf("the slot stands where a publication did not exist (%v): changes there are lost, and the slot has to be recreated", publicationSaid(cause)),
 		}}}
 	}
-	gap := Reset{Reason: cdc.ResetPublication, Detail: fmt.Sprintf("for a stretch of the log there was no publication %s", s.server.Publication)}
+	gap := Reset{Reason: cdc.ResetPublication, Detail: fmt.Sprintf("for a stretch of the log a publication did not exist, or was not made yet: %v", publicationSaid(cause))}
 	if err := s.reset(ctx, st, &gap); err != nil {
 		return err
 	}
@@ -296,12 +296,20 @@ func (s *Source) publicationGap(ctx context.Context, st *stream, version int, ca
 	return interruption{fmt.Errorf("make the slot anew: %w", cause)}
 }
 
+// publicationSaid is what the server said of the publication that it did not find.
+func publicationSaid(cause error) error {
+	if errors.Is(cause, errUnpublished) {
+		return cause
+	}
+	return rootCause(cause)
+}
+
 // notice hears the server's notices. From version 18 on a missing publication is no error but a warning, and the
 // changes are left out.
 func (s *Source) notice(n *pgconn.Notice) {
 	// By the routine as well: the same code says that a standby is away which a failover slot waits for.
 	if n.Code == pgerrcode.ObjectNotInPrerequisiteState && n.Routine == "LoadPublications" {
-		s.unpublished.Store(true)
+		s.unpublished.Store(&n.Message)
 	}
 	s.log.Warn("server: "+n.Message, zap.String("code", n.Code))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -24,8 +25,8 @@ type stream struct {
 	tracker   *cdc.Tracker
 	handoff   *cdc.Handoff
 	stats     *sourceStats
-	// unpublished is set while receiving when the server left changes out for want of the publication.
-	unpublished *atomic.Bool
+	// unpublished is set while receiving when the server left changes out for want of a publication: to what it said.
+	unpublished *atomic.Pointer[string]
 	// stopping asks the server whether it shuts down.
 	stopping func(context.Context) bool
 
@@ -70,19 +71,23 @@ type walsenderError struct{ pg *pgconn.PgError }
 func (e *walsenderError) Error() string { return e.pg.Error() }
 func (e *walsenderError) Unwrap() error { return e.pg }
 
-// errUnpublished: the server leaves changes out for want of the publication.
-var errUnpublished = errors.New("the publication does not exist")
+// errUnpublished: the server leaves changes out for want of a publication.
+var errUnpublished = errors.New("a publication does not exist")
 
 // start begins to stream the slot from its confirmed position on.
-func (s *stream) start(ctx context.Context, slot, publication string) error {
+func (s *stream) start(ctx context.Context, slot string, publications []string) error {
 	s.collector.meanwhile = s.meanwhile
 	// Version 2 of the protocol is all that streaming needs, also of later servers. With it the rows of a huge transaction come
 	// while they are written. Without it they come after the commit, and everything behind them waits that long.
 	//
 	// From 0/0 the server begins at the slot's confirmed position. What it sends again from there is recognised by its
-	// commit position.
-	err := s.conn.start(ctx, s.collector.relations.decoder.encode(fmt.Sprintf("START_REPLICATION SLOT %s LOGICAL 0/0 (proto_version '2', streaming 'on', publication_names %s, messages 'true')",
-		quote(slot), literal(quote(publication)))))
+	// commit position. Logical messages are left out: every role may write one.
+	var names []string
+	for _, name := range publications {
+		names = append(names, quote(name))
+	}
+	err := s.conn.start(ctx, s.collector.relations.decoder.encode(fmt.Sprintf("START_REPLICATION SLOT %s LOGICAL 0/0 (proto_version '2', streaming 'on', publication_names %s, messages 'false')",
+		quote(slot), literal(strings.Join(names, ",")))))
 	if err != nil {
 		err = fmt.Errorf("start replication of slot %s: %w", slot, err)
 	}
@@ -123,8 +128,8 @@ func (s *stream) run(ctx context.Context) error {
 	if err := s.sendStatus(true); err != nil {
 		return err
 	}
-	if s.unpublished.Swap(false) { // said before the stream began
-		return errUnpublished
+	if err := s.skipped(); err != nil { // said before the stream began
+		return err
 	}
 	for {
 		if err := netConn.SetReadDeadline(time.Now().Add(max(s.untilLook(), time.Millisecond))); err != nil {
@@ -166,8 +171,8 @@ func (s *stream) receive(ctx context.Context) error {
 			return err
 		}
 		if data == nil {
-			if s.unpublished.Swap(false) {
-				return errUnpublished
+			if err := s.skipped(); err != nil {
+				return err
 			}
 			continue
 		}
@@ -175,6 +180,14 @@ func (s *stream) receive(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// skipped is an error where the server has said that it leaves changes out.
+func (s *stream) skipped() error {
+	if said := s.unpublished.Swap(nil); said != nil {
+		return fmt.Errorf("%w: %s", errUnpublished, *said)
+	}
+	return nil
 }
 
 func fromWalsender(err error) error {

@@ -12,6 +12,7 @@ import (
 
 // change is what an event comes to.
 type change struct {
+	source        *table
 	op            cdc.Op
 	table         *cdc.Table
 	before, after cdc.Row
@@ -56,7 +57,7 @@ func (e *Event) images() (images, error) {
 // An update that says neither what changed nor how it was is taken to have left alone the columns that scopes and filters look
 // at. Where it says that such a column changed, and not what its old value was, nobody knows which views the row has left.
 func (t *table) change(e *Event) (change, error) {
-	c := change{op: e.Type.op()}
+	c := change{source: t, op: e.Type.op()}
 	if c.op == 0 {
 		return c, fmt.Errorf("type is none of %s, %s and %s", AfterInsert, AfterUpdate, AfterDelete)
 	}
@@ -105,7 +106,7 @@ func (t *table) change(e *Event) (change, error) {
 
 // incomplete is an update of which nothing is known, so that no view can be told by changes how it is now.
 func (t *table) incomplete() (change, error) {
-	c := change{op: cdc.Update, table: t.shape(nil, nil, make([]bool, len(t.Columns)))}
+	c := change{source: t, op: cdc.Update, table: t.shape(nil, nil, make([]bool, len(t.Columns)))}
 	unknown, err := cdc.AppendRow(nil, slices.Repeat([]cdc.Value{{State: cdc.Absent}}, len(c.table.Columns)))
 	c.before, c.after = unknown, unknown
 	return c, err

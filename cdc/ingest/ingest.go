@@ -36,6 +36,7 @@ type Ingest struct {
 	options Options
 	tables  map[name]*table
 	stats   map[Source]*counters
+	resyncs resyncs // of notifications
 	gaps    atomic.Uint64
 	logged  atomic.Int64 // when an error was last logged, in nanoseconds since 1970
 }
@@ -49,7 +50,7 @@ func New(o Options) *Ingest {
 	if o.ParseNotification == nil {
 		o.ParseNotification = Parse
 	}
-	in := &Ingest{options: o, tables: map[name]*table{}, stats: map[Source]*counters{Notify: {}, Hook: {}, Emit: {}}}
+	in := &Ingest{options: o, tables: map[name]*table{}, resyncs: newResyncs(), stats: map[Source]*counters{Notify: {}, Hook: {}, Emit: {}}}
 	for _, t := range o.Tables {
 		in.tables[name{t.Schema, t.Name}] = newTable(t)
 	}
@@ -83,13 +84,16 @@ func (in *Ingest) emit(ctx context.Context, events []Event) (cdc.IngestPosition,
 	return in.deliver(Hook, changes)
 }
 
-// Notified takes the payload of a notification. What is wrong with it is logged and counted.
+// Notified takes the payload of a notification. What is wrong with it is logged and counted. It
+// makes views resync at most every resyncEvery.
 func (in *Ingest) Notified(payload []byte) {
 	events, err := in.options.ParseNotification(payload)
 	if err == nil {
 		var changes []change
-		if changes, err = in.changes(Notify, events); err == nil && len(changes) > 0 {
-			_, err = in.deliver(Notify, changes)
+		if changes, err = in.changes(Notify, events); err == nil {
+			if changes = in.admitted(changes, time.Now()); len(changes) > 0 {
+				_, err = in.deliver(Notify, changes)
+			}
 		}
 	}
 	if err != nil {

@@ -74,7 +74,7 @@ func commands(args []string, stdout, stderr io.Writer) *cli.App {
 				Name: "migrate", Usage: "apply or list the gateway's own objects in schema mtbreactive",
 				Subcommands: []*cli.Command{
 					{Name: "up", Usage: "apply what is pending", Flags: config.Flags(),
-						Action: configured(func(ctx context.Context, cfg *config.Config) error { return migrateUp(ctx, cfg, stdout) })},
+						Action: configured(func(ctx context.Context, cfg *config.Config) error { return migrateUp(ctx, cfg, stdout, stderr) })},
 					{Name: "status", Usage: "list the migrations", Flags: config.Flags(),
 						Action: configured(func(ctx context.Context, cfg *config.Config) error { return migrateStatus(ctx, cfg, stdout) })},
 					{Name: "notify-trigger", Usage: "make a table send its changes by NOTIFY", ArgsUsage: "TABLE",
@@ -87,7 +87,7 @@ func commands(args []string, stdout, stderr io.Writer) *cli.App {
 							if err != nil {
 								return err
 							}
-							return notifyTriggerOn(c.Context, cfg, c.Args().First(), c.Bool("print"), stdout)
+							return notifyTriggerOn(c.Context, cfg, c.Args().First(), c.Bool("print"), stdout, stderr)
 						}},
 				},
 				Action: func(*cli.Context) error {
@@ -97,6 +97,20 @@ func commands(args []string, stdout, stderr io.Writer) *cli.App {
 			{
 				Name: "doctor", Usage: "check all that can be wrong in the database, and print the SQL that mends it", Flags: config.Flags(),
 				Action: configured(func(ctx context.Context, cfg *config.Config) error { return doctor(ctx, cfg, stdout) }),
+			},
+			{
+				Name: "uninstall", Usage: "list what setup made in the database, and remove it with --yes",
+				Flags: append(config.Flags(), &cli.BoolFlag{Name: "yes", Usage: "remove it"}),
+				Action: func(c *cli.Context) error {
+					if c.Args().Present() {
+						return unknownArgument(c)
+					}
+					cfg, err := config.Load(c)
+					if err != nil {
+						return err
+					}
+					return uninstall(c.Context, cfg, c.Bool("yes"), stdout)
+				},
 			},
 			{
 				Name: "tail", Usage: "subscribe and print frames", ArgsUsage: "CHANNEL COLUMN=VALUE",

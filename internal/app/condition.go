@@ -84,7 +84,7 @@ func (c *circumstances) state() condition {
 	case c.draining:
 		return condition{"draining", "clients are sent away, and the process ends", "nothing"}
 	case !c.running && c.waitsFor != nil:
-		return condition{"starting", fmt.Sprintf("waiting for the database: %s: trying again every %s", c.waitsFor.What, databaseRetry), c.waitsFor.Do}
+		return condition{"starting", fmt.Sprintf("waiting for the database: %s", c.waitsFor.What), c.waitsFor.Do}
 	case !c.running:
 		return condition{"starting", "the gateway waits for the database, or for transactions to end that it has to wait for when it makes the slot",
 			"nothing; if it lasts, run `reactive-gw doctor`, and look for transactions that are open for long: SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY xact_start;"}
@@ -113,7 +113,7 @@ func (c *circumstances) state() condition {
 func afterReset(reason cdc.ResetReason, slot string) string {
 	switch reason {
 	case cdc.ResetPublication:
-		return "leave the publication in place, and its name: drop or rename it only while no gateway uses it"
+		return "nothing, where the gateway was upgraded just now: publication mtbreactive_outbox is new. Otherwise leave the publications in place, and their names: drop or rename them only while no gateway uses them"
 	case cdc.ResetTimeline:
 		return "nothing: what was read from the server before may not be in what is there now"
 	case cdc.ResetSlotLost:

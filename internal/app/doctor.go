@@ -54,7 +54,12 @@ func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	findings = append(findings, schema)
+	findings = slices.Insert(findings, 0, schema) // what it makes has to be there before the slot
+	nudge, err := nudgeFinding(ctx, database, facts.Role)
+	if err != nil {
+		return err
+	}
+	findings = append(findings, nudge)
 	further, err := tables.ingestFindings(ctx, facts.Role, pool)
 	if err != nil {
 		return err

@@ -53,7 +53,7 @@ func (f Functions) check(cfg *config.Config) (problems []config.Problem) {
 			"give a function, or write an authenticate section, or allowAnonymous: true if everybody may read everything that is served")
 	}
 	if f.ParseNotify != nil && (cfg.Ingest == nil || cfg.Ingest.Notify == nil) {
-		fail("Options.ParseNotify", "nothing listens for notifications", "write ingest: {notify: {channel: mtbreactive}}")
+		fail("Options.ParseNotify", "nothing listens for notifications", "write ingest: {notify: {channel: mtbreactive, trustNotify: true}}")
 	}
 	var channels []string
 	for _, entry := range cfg.Reactive {

@@ -14,7 +14,7 @@ import (
 )
 
 // notifyTriggerOn makes a table send its changes by NOTIFY. With show it only prints the SQL.
-func notifyTriggerOn(ctx context.Context, cfg *config.Config, name string, show bool, out io.Writer) error {
+func notifyTriggerOn(ctx context.Context, cfg *config.Config, name string, show bool, out, warnings io.Writer) error {
 	table, err := config.ParseTableName(name)
 	if err != nil {
 		return usage("table %v", err)
@@ -44,8 +44,11 @@ func notifyTriggerOn(ctx context.Context, cfg *config.Config, name string, show 
 	if err != nil {
 		return err
 	}
+	if schema.Level == wal.Fail {
+		return &wal.SetupError{Findings: []wal.Finding{schema}}
+	}
 	if schema.Level == wal.Mendable { // the trigger's function may be among what is pending
-		if err := applyMigrations(ctx, pool, out); err != nil {
+		if err := applyMigrations(ctx, pool, out, warnings); err != nil {
 			return err
 		}
 	}

@@ -117,6 +117,7 @@ func (s *Service) Run(ctx, late context.Context, serving func()) error {
 	g.Go(func() error { s.watchSlot(streaming, p); return nil })
 	g.Go(func() error { s.watchLayouts(streaming, p.hub, p.channels); return nil })
 	if p.listener != nil {
+		g.Go(func() error { p.ingest.Run(streaming); return nil })
 		g.Go(func() error { p.listener.Run(streaming); return nil })
 	}
 	g.Go(func() error {
@@ -224,9 +225,10 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 		p.hook = p.ingest.Handler(token)
 	}
 	p.listener = newListener(s.cfg, tables, p.ingest, p.hub, s.log.Named("ingest"))
-	if err := setUp(ctx, s.database, facts, want, s.log); err != nil {
+	if err := setUp(ctx, s.database, facts, want, s.log, s.migrationsWait); err != nil {
 		return nil, err
 	}
+	s.waitsFor.Store(nil)
 	tracker := &cdc.Tracker{}
 	checkpoints := &wal.Checkpoints{Pool: s.database.Pool, Slot: s.cfg.Slot}
 	p.source = wal.NewSource(s.database, s.cfg.DatabaseURL.Reveal(), want, tracker, checkpoints, tables.types)

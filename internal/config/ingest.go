@@ -26,6 +26,8 @@ type Ingest struct {
 type NotifyIngest struct {
 	// Channel is of PostgreSQL, as the catalog would have it; it has nothing to do with those that clients subscribe to.
 	Channel string
+	// TrustNotify: the operator knows that every role that can connect can forge these events.
+	TrustNotify bool
 }
 
 // HookIngest configures POST.
@@ -62,7 +64,10 @@ func (d *document) ingest(path string, node ast.Node) *Ingest {
 	d.mapping(path, node, []key{
 		{"notify", func(path string, node ast.Node) {
 			i.Notify = &NotifyIngest{Channel: DefaultNotifyChannel}
-			d.mapping(path, node, []key{{"channel", one(d, kindText, catalogName, &i.Notify.Channel)}})
+			d.mapping(path, node, []key{
+				{"channel", one(d, kindText, catalogName, &i.Notify.Channel)},
+				{"trustNotify", one(d, kindBoolean, trueOrFalse, &i.Notify.TrustNotify)},
+			})
 		}},
 		{"hook", func(path string, node ast.Node) {
 			i.Hook = &HookIngest{Path: defaultHookPath, TokenEnv: defaultTokenEnv}
@@ -87,12 +92,17 @@ func (c *Config) ingestContradictions() []Problem {
 		used[entry.Source] = true
 		if entry.Source == SourceNotify && !listens {
 			problems = append(problems, c.Problem(fmt.Sprintf("reactive[%d].source", i),
-				"source is notify, and nothing listens", "write ingest: {notify: {channel: mtbreactive}}"))
+				"source is notify, and nothing listens", "write ingest: {notify: {channel: mtbreactive, trustNotify: true}}"))
 		}
 	}
 	if listens && !used[SourceNotify] {
 		problems = append(problems, c.Problem("ingest.notify",
 			"nothing comes by notify", "write source: notify into an entry under reactive, or delete the key"))
+	}
+	if listens && used[SourceNotify] && !c.Ingest.Notify.TrustNotify {
+		problems = append(problems, c.Problem("ingest.notify",
+			"every role that can connect to the database can NOTIFY, and so forge the events of source: notify",
+			"write trustNotify: true into ingest.notify if you trust every such role, or use source: hook, which takes events by POST with a token and by mtbreactive.emit, which is granted to roles"))
 	}
 	if posts && !used[SourceHook] {
 		problems = append(problems, c.Problem("ingest.hook",

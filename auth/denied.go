@@ -58,20 +58,19 @@ func denyf(reason Reason, format string, args ...any) *Denied {
 	return &Denied{Reason: reason, detail: fmt.Sprintf(format, args...)}
 }
 
-// denied makes a *Denied of an error of somebody else's. A time limit that has passed is no refusal.
+// ErrUnavailable is for functions: an error that wraps it says that there was no answer, neither a yes nor a no.
+var ErrUnavailable = errors.New("no answer")
+
+// denied makes a *Denied of an error of somebody else's. Without an answer it is none of a decision.
 func denied(err error) *Denied {
 	if d := (*Denied)(nil); errors.As(err, &d) {
 		return d
 	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+	if errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return deny(Unavailable)
 	}
 	return deny(Forbidden)
 }
-
-// NoAnswer is the error of a function that could not find out: the service or the database that it asks is away. The client
-// is told to try again later. The text of cause is logged, so it must hold nothing of a token, a claim or a row.
-func NoAnswer(cause error) error { return &Denied{Reason: Unavailable, cause: cause} }
 
 // Undecided tells whether an error says that there was no decision: what had to be asked gave no answer. That is neither
 // a yes nor a no. The caller lets nobody in, and says that it may be tried again.

@@ -23,7 +23,7 @@ type endpoint struct {
 
 // MaxRequests is how many requests to one address are under way at a time. Others wait for their turn: without a bound a storm
 // of clients would open a connection for each.
-const MaxRequests = 32
+const MaxRequests = 64
 
 // errPlainHTTP does not name the key that allows it: a caller with a configuration does.
 var errPlainHTTP = errors.New("others on the way could read and change what is sent")

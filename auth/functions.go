@@ -5,16 +5,16 @@ import (
 	"net/http"
 )
 
-// AuthenticatorFunc makes an Authenticator of a function. An error, and a nil Principal without one, are a no. A panic, a time
-// limit that has passed and NoAnswer are no answer: they let nobody in either, but may be tried again. Of an error that is no
-// *Denied the text is not kept, for it may hold something of a token.
+// AuthenticatorFunc makes an Authenticator of a function. A panic in it, a nil Principal without an error and an error are a no,
+// but for an error that says that there was no answer: ErrUnavailable, or that of a context that has ended. Of an error that is
+// no *Denied the text is not kept, for it may hold something of a token.
 type AuthenticatorFunc func(r *http.Request) (*Principal, error)
 
 // Authenticate implements Authenticator.
 func (f AuthenticatorFunc) Authenticate(r *http.Request) (p *Principal, err error) {
 	defer func() {
 		if recover() != nil {
-			p, err = nil, denyf(Unavailable, "the function panicked")
+			p, err = nil, denyf(EvaluationFailed, "the function panicked")
 		}
 	}()
 	p, err = f(r)
@@ -35,7 +35,7 @@ type AuthorizerFunc func(ctx context.Context, p *Principal, s Subscription) erro
 func (f AuthorizerFunc) Authorize(ctx context.Context, p *Principal, s Subscription) (err error) {
 	defer func() {
 		if recover() != nil {
-			err = denyf(Unavailable, "the function panicked")
+			err = denyf(EvaluationFailed, "the function panicked")
 		}
 	}()
 	if err := f(ctx, p, s); err != nil {

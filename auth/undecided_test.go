@@ -128,8 +128,8 @@ func TestW30AuthenticateUndecidedByAFunction(t *testing.T) {
 		undecided bool
 	}{
 		"a time limit": {func(*http.Request) (*Principal, error) { return nil, fmt.Errorf("ask: %w", context.DeadlineExceeded) }, true},
-		"no answer":    {func(*http.Request) (*Principal, error) { return nil, NoAnswer(errors.New("the database is away")) }, true},
-		"a panic":      {func(*http.Request) (*Principal, error) { panic(canary) }, true},
+		"no answer":    {func(*http.Request) (*Principal, error) { return nil, fmt.Errorf("%s: %w", canary, ErrUnavailable) }, true},
+		"a panic":      {func(*http.Request) (*Principal, error) { panic(canary) }, false},
 		"an error":     {func(*http.Request) (*Principal, error) { return nil, errors.New(canary) }, false},
 		"nobody":       {func(*http.Request) (*Principal, error) { return nil, nil }, false},
 	} {

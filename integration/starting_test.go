@@ -46,7 +46,7 @@ func TestP28AnOpenTransactionDelaysTheFirstStart(t *testing.T) {
 }
 
 // While the issuer of tokens does not answer nobody gets in. That is no reason for the gateway to end, nor to be started
-// anew when the issuer is there.
+// again when the issuer is there.
 func TestAnIssuerThatIsAwayWhenTheGatewayStarts(t *testing.T) {
 	onAnyServer(t)
 	public, private, err := ed25519.GenerateKey(nil)
@@ -55,9 +55,11 @@ func TestAnIssuerThatIsAwayWhenTheGatewayStarts(t *testing.T) {
 	}
 	address := freeAddress(t)
 	database := newDatabase(t, conversations, messages, twoTalks)
-	g := serve(t, database, fmt.Sprintf("authenticate:\n  jwt: {jwksUrl: %q, algorithms: [EdDSA]}\n%s", "http://"+address+"/keys", chat))
+	g := start(t, database, fmt.Sprintf("authenticate:\n  jwt: {jwksUrl: %q, algorithms: [EdDSA]}\n%s", "http://"+address+"/keys", chat))
+	g.awaitServing()
+	g.awaitReadiness(http.StatusServiceUnavailable, "no signing keys yet")
 	token := (&issuer{t: t, key: private}).token("1", time.Hour)
-	connectAs(t, g, token).expectClose(4401, "unauthorized")
+	connectAs(t, g, token).expectClose(1013, "try again later")
 
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 	if err != nil {

@@ -25,10 +25,10 @@ type Options struct {
 
 	// Authenticate says who sent a request to connect; nil leaves that to Config. A client for which it returns an error, or
 	// nobody, is closed with 4401, and so is everyone when their Principal expires. The error's text is not logged. Where it could
-	// not find out, it returns auth.NoAnswer: the client is closed with 1013, and may come again with the same token.
+	// not find out, it wraps auth.ErrUnavailable: the client is closed with 1013, and may come again with the same token.
 	//
 	// It is called by many goroutines at once, those of your server's requests, and may wait: so does the client, and so does
-	// Stop. The request's context ends after 5 seconds, or when the client is gone. Its error, and a panic, are no answer.
+	// Stop. The request's context ends after 5 seconds, or when the client is gone. That it has ended is no answer, and a panic is a no.
 	Authenticate func(r *http.Request) (*auth.Principal, error)
 
 	// ParseNotify makes events of the payload of a notification, for the channels with source: notify; nil is ingest.Parse,

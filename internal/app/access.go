@@ -69,7 +69,7 @@ func (a *access) authorize(ctx context.Context, cfg *config.Config, pool *pgxpoo
 		if c, ok := authorizer.(checker); ok {
 			switch err := c.Check(ctx); {
 			case err == nil:
-			case wal.Temporary(err):
+			case wal.Temporary(err) && !auth.Unanswerable(err):
 				return nil, err
 			default:
 				fail(fmt.Sprintf("reactive[%d].authorize", i), err, authorizeFix(entry.Authorize))
@@ -102,7 +102,8 @@ func authorizeFix(c *config.Authorize) string {
 	case c.CEL != "":
 		return `write a CEL expression over ctx, channel and scope that comes to a bool, such as "ctx.role == 'admin'"`
 	case c.SQL != "":
-		return "write a query that comes to one bool, with $scope and $ctx.claim, over tables that the gateway's role may SELECT"
+		return "write one query, over tables that the gateway's role may SELECT, that comes to a boolean, such as \"select exists (select 1 from member " +
+			"where conversation_id = $scope and user_id = $ctx.sub)\", or to a row for those who may, such as \"select 1 from member where ...\""
 	case c.Member != nil:
 		return "name a table and columns of it that exist, and that the gateway's role may SELECT"
 	}
@@ -189,7 +190,7 @@ func (a *access) keys(c *config.JWT, log *zap.Logger) (auth.Keys, error) {
 }
 
 func (a *access) authorizer(entry config.Reactive, pool *pgxpool.Pool) (auth.Authorizer, error) {
-	c, query := entry.Authorize, queryRow(pool)
+	c, database := entry.Authorize, accessDatabase{pool}
 	column := ""
 	if len(entry.Scopes) == 1 {
 		column = entry.Scopes[0]
@@ -199,10 +200,10 @@ func (a *access) authorizer(entry config.Reactive, pool *pgxpool.Pool) (auth.Aut
 	case c.CEL != "":
 		return auth.NewCEL(c.CEL)
 	case c.SQL != "":
-		return auth.NewSQL(auth.SQLOptions{Query: query, Statement: c.SQL, Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor})
+		return auth.NewSQL(auth.SQLOptions{Database: database, Statement: c.SQL, Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor})
 	case c.Member != nil:
 		return auth.NewMember(auth.MemberOptions{
-			Query: query, Schema: c.Member.Table.Schema, Table: c.Member.Table.Name, Scope: c.Member.Scope, User: c.Member.User,
+			Database: database, Schema: c.Member.Table.Schema, Table: c.Member.Table.Name, Scope: c.Member.Scope, User: c.Member.User,
 			Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor,
 		})
 	}
@@ -212,11 +213,4 @@ func (a *access) authorizer(entry config.Reactive, pool *pgxpool.Pool) (auth.Aut
 	}
 	a.closers = append(a.closers, w.Close)
 	return w, nil
-}
-
-// queryRow lets package auth, which knows no driver, ask the database.
-func queryRow(pool *pgxpool.Pool) auth.QueryRow {
-	return func(ctx context.Context, statement string, args ...any) auth.RowScanner {
-		return pool.QueryRow(ctx, statement, args...)
-	}
 }

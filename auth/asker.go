@@ -33,8 +33,8 @@ const (
 	maxAsking = 4
 	// maxTogether is how many questions are asked at once.
 	maxTogether = 512
-	// apart is by how much that becomes less when a query takes too long: soon the question that is slow stands alone.
-	apart = 8
+	// apart is into how many those are divided that took too long together: soon the one that is slow stands alone.
+	apart = 24
 	// leastPatience is how long a question waits at least.
 	leastPatience = 5 * time.Second
 	// attempts is how many connections a question is given that break while it is asked.
@@ -49,6 +49,7 @@ type question struct {
 	forgotten uint64 // of the memo, when it was first asked
 	waiting   int
 	attempts  int
+	company   int           // with how many it may be asked at once; 0 is any number
 	asked     chan struct{} // closed when the query that is asking has ended; nil while the question is queued
 	answered  chan struct{} // closed when the rest is set
 	allowed   bool
@@ -174,8 +175,16 @@ func (a *asker) take() []*question {
 	if a.most == 0 {
 		a.most = maxTogether
 	}
-	taken := slices.Clone(a.queue[:min(len(a.queue), a.most)])
-	a.queue = slices.Delete(a.queue, 0, len(taken))
+	n, most := 0, a.most
+	for ; n < min(len(a.queue), most); n++ {
+		if company := a.queue[n].company; company > 0 && company < most {
+			if most = company; n >= most {
+				break
+			}
+		}
+	}
+	taken := slices.Clone(a.queue[:n])
+	a.queue = slices.Delete(a.queue, 0, n)
 	asked := make(chan struct{})
 	for _, q := range taken {
 		q.asked = asked
@@ -191,6 +200,7 @@ func (a *asker) askTogether(ctx context.Context, c Connection) error {
 	}
 	asked := questions[0].asked
 	defer close(asked)
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	arguments := make([][]*string, len(questions))
@@ -204,6 +214,7 @@ func (a *asker) askTogether(ctx context.Context, c Connection) error {
 		case err == nil:
 			a.answer(q, verdicts[i].allowed, verdicts[i].err)
 		case late && len(questions) > 1:
+			q.company = max(1, len(questions)/apart)
 			a.again(q)
 		case late:
 			a.answer(q, false, denyf(Unavailable, "the query took longer than %s", a.timeout))
@@ -214,18 +225,18 @@ func (a *asker) askTogether(ctx context.Context, c Connection) error {
 			a.answer(q, false, failed(err))
 		}
 	}
-	a.adjust(len(questions), late)
+	a.adjust(len(questions), time.Since(began))
 	return err
 }
 
-// adjust asks fewer at once after a query that took too long, and more again after one that did not.
-func (a *asker) adjust(questions int, late bool) {
+// adjust asks fewer at once after a query that took too long, and more again after one that took little of its time.
+func (a *asker) adjust(questions int, took time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case late:
+	case took >= a.timeout && questions > 1:
 		a.most = max(1, min(a.most, questions/apart))
-	case questions >= a.most:
+	case took < a.timeout/4 && questions >= a.most:
 		a.most = min(maxTogether, 2*a.most)
 	}
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 )
@@ -56,13 +57,23 @@ func denyf(reason Reason, format string, args ...any) *Denied {
 	return &Denied{Reason: reason, detail: fmt.Sprintf(format, args...)}
 }
 
-// denied makes a *Denied of an error of somebody else's.
+// ErrUnavailable is for functions: an error that wraps it says that there was no answer, neither a yes nor a no.
+var ErrUnavailable = errors.New("no answer")
+
+// denied makes a *Denied of an error of somebody else's. Without an answer it is none of a decision.
 func denied(err error) *Denied {
 	if d := (*Denied)(nil); errors.As(err, &d) {
 		return d
 	}
+	if errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return deny(Unavailable)
+	}
 	return deny(Forbidden)
 }
+
+// Undecided tells whether there was no decision: what had to be asked gave no answer. It is for those who do not know this
+// package, and see the error only.
+func (d *Denied) Undecided() bool { return d.Reason == Unavailable }
 
 // Undecided tells whether an error says that there was no decision: what had to be asked gave no answer. That is neither
 // a yes nor a no. Whoever gets it lets nobody in, and says that it may be tried again.

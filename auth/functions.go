@@ -26,15 +26,16 @@ func (f AuthenticatorFunc) Authenticate(r *http.Request) (p *Principal, err erro
 	return p, nil
 }
 
-// AuthorizerFunc makes an Authorizer of a function. A panic in it is a no. Of an error that is no *Denied the text is not
-// kept, for it may hold something of a claim.
+// AuthorizerFunc makes an Authorizer of a function. A panic in it is a no, and so is an error, but for one that says that there
+// was no answer: ErrUnavailable, or that of a context that has ended. Of an error that is no *Denied the text is not kept, for
+// it may hold something of a claim.
 type AuthorizerFunc func(ctx context.Context, p *Principal, s Subscription) error
 
 // Authorize implements Authorizer.
 func (f AuthorizerFunc) Authorize(ctx context.Context, p *Principal, s Subscription) (err error) {
 	defer func() {
 		if recover() != nil {
-			err = denyf(Unavailable, "the function panicked")
+			err = denyf(EvaluationFailed, "the function panicked")
 		}
 	}()
 	if err := f(ctx, p, s); err != nil {

@@ -68,8 +68,8 @@ type Hub struct {
 	delivered cdc.LSN // the last transaction of the log
 	ingested  uint64  // transactions that came beside it
 
-	held    map[*subscription]*hold // the subscriptions on hold
-	revoked uint64
+	held               map[*subscription]*hold // the subscriptions on hold
+	revoked, undecided uint64
 
 	lost []*Client // that take no more, and have not been let go of: see dropLost
 
@@ -136,9 +136,7 @@ func (h *Hub) Run(ctx context.Context) {
 		running.Go(func() { h.readSnapshots(ctx) })
 		running.Go(func() { h.watchVisibility(ctx) })
 	}
-	if len(h.registry.guarded) > 0 {
-		running.Go(func() { h.settleHolds(ctx) })
-	}
+	running.Go(func() { h.settleHolds(ctx) })
 	running.Wait()
 }
 
@@ -270,6 +268,7 @@ type Stats struct {
 	QueueBytes    int    // waiting in all queues and on hold; a frame that is shared counts once for each
 	OnHold        int    // subscriptions that wait for whether their client still has the right to them
 	Revoked       uint64 // subscriptions whose client had lost it, since the start
+	Undecided     uint64 // subscriptions that ended since nobody could say in time whether the client has it, since the start
 	// FilterFailures counts, by channel, how often a filter had no answer for a row and a client, so that the row was not
 	// shown. Channels without a filter are not in it.
 	FilterFailures map[string]uint64
@@ -284,7 +283,7 @@ func (h *Hub) Stats() Stats {
 	defer h.mu.Unlock()
 	s := Stats{
 		Clients: len(h.clients), Subscriptions: h.subscriptions, Events: h.events, Frames: h.frames,
-		OnHold: len(h.held), Revoked: h.revoked, FilterFailures: map[string]uint64{}, ResolverFailures: map[string]uint64{},
+		OnHold: len(h.held), Revoked: h.revoked, Undecided: h.undecided, FilterFailures: map[string]uint64{}, ResolverFailures: map[string]uint64{},
 	}
 	for name, ch := range h.registry.byName {
 		if ch.filter != nil {

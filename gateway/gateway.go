@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"github.com/reactive-gw/reactive-gw/auth"
 	"github.com/reactive-gw/reactive-gw/fanout"
@@ -59,6 +60,7 @@ type Gateway struct {
 	rejected    uint64
 
 	anonymous *auth.Principal // everybody, where nobody is asked who he is
+	undecided *rate.Limiter   // of what is logged
 	writers   *writers
 	heartbeat *heartbeat
 	running   sync.WaitGroup // the connections
@@ -73,7 +75,8 @@ func New(options Options) *Gateway {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	g := &Gateway{options: options, sessions: map[*session]struct{}{}, anonymous: auth.Anonymous(), writers: newWriters()}
+	g := &Gateway{options: options, sessions: map[*session]struct{}{}, anonymous: auth.Anonymous(), writers: newWriters(),
+		undecided: rate.NewLimiter(rate.Every(undecidedEvery), 1)}
 	g.heartbeat = newHeartbeat(g)
 	options.Hub.SetSender(g.writers)
 	return g

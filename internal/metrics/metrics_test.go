@@ -106,6 +106,8 @@ reactive_subscriptions_on_hold 14
 reactive_transactions_in_progress 14
 # TYPE reactive_transactions_total counter
 reactive_transactions_total 1
+# TYPE reactive_undecided_total counter
+reactive_undecided_total 41
 `
 
 func TestNamesAndTypes(t *testing.T) {
@@ -114,7 +116,7 @@ func TestNamesAndTypes(t *testing.T) {
 	handler := metrics.Handler(metrics.Sources{
 		Source: func() wal.Stats { return source },
 		Hub: func() fanout.Stats {
-			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, OnHold: 14, Revoked: 15, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13}}
+			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, OnHold: 14, Revoked: 15, Undecided: 41, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13}}
 		},
 		Gateway: func() gateway.Stats {
 			return gateway.Stats{Connections: 3, Accepted: 4, Rejected: 5, Frames: 40, Writes: 16}

@@ -23,10 +23,12 @@ type Hub struct {
 	logger     *zap.Logger
 	queueBytes int
 	snapshots  Snapshots
-	wake       chan struct{} // tells Run that a reading is wanted
-	batchWake  chan struct{} // tells Run that there is a batch
-	visible    func(context.Context) (cdc.Visibility, error)
-	holdWake   chan struct{} // tells Run that a subscription is on hold
+	// snapshotReaders is how many are read at the same time.
+	snapshotReaders int
+	wake            chan struct{} // tells Run that a reading is wanted
+	batchWake       chan struct{} // tells Run that there is a batch
+	visible         func(context.Context) (cdc.Visibility, error)
+	holdWake        chan struct{} // tells Run that a subscription is on hold
 
 	heartbeat time.Duration
 	nudge     func(context.Context) error
@@ -86,6 +88,8 @@ type Options struct {
 	QueueBytes int
 	// Snapshots reads the snapshots of channels that have them; nil where none has.
 	Snapshots Snapshots
+	// SnapshotReaders is how many of them are read at the same time; 0 stands for four.
+	SnapshotReaders int
 	// Resume bounds what is kept for clients that come back.
 	Resume ResumeOptions
 	// Heartbeat is how often a client of the extended protocol hears where the stream is; 0 stands for 15 seconds.
@@ -113,7 +117,7 @@ func NewHub(o Options) (*Hub, error) {
 		return nil, errors.New("a channel has a guard, and nobody says which transactions are visible")
 	}
 	h := &Hub{
-		logger: o.Log, queueBytes: o.QueueBytes, snapshots: o.Snapshots, wake: make(chan struct{}, 1), batchWake: make(chan struct{}, 1), registry: registry,
+		logger: o.Log, queueBytes: o.QueueBytes, snapshots: o.Snapshots, snapshotReaders: cmp.Or(o.SnapshotReaders, snapshotReaders), wake: make(chan struct{}, 1), batchWake: make(chan struct{}, 1), registry: registry,
 		heartbeat: cmp.Or(o.Heartbeat, defaultHeartbeat), nudge: o.Nudge,
 		clients: map[*Client]struct{}{}, shapes: map[uint32]shape{},
 		readings: map[*topic]*reading{}, running: map[*reading]struct{}{}, unseen: unseen{limit: maxUnseen},

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -42,8 +43,14 @@ func pin(config *pgconn.Config) {
 	}
 }
 
+// PoolOptions says what a pool's sessions are for.
+type PoolOptions struct {
+	// MaxConns bounds the connections; 0 is four.
+	MaxConns int32
+}
+
 // OpenPool makes the pool for everything beside the stream: catalog, setup, checkpoint. It does not connect yet.
-func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
+func OpenPool(ctx context.Context, url string, options PoolOptions) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("parse database URL: %w", err)
@@ -59,7 +66,7 @@ func OpenPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 		}
 		return err
 	}
-	config.MaxConns = poolSize
+	config.MaxConns = cmp.Or(options.MaxConns, poolSize)
 	config.MinConns = 0
 	return pgxpool.NewWithConfig(ctx, config)
 }

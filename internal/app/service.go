@@ -61,18 +61,19 @@ type parts struct {
 // was received is delivered and acknowledged. Where late ends before that is done, the rest is cut short. serving is called
 // when requests can be handed over. The end of ctx is no error. A Service runs once.
 func (s *Service) Run(ctx, late context.Context, serving func()) error {
-	pool, err := wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal())
+	pool, err := wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.PoolOptions{})
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
 	// Pools of their own, so that a storm of snapshots, or a table that is locked for long, keeps neither checkpoints nor
 	// the set-up from the database, nor makes an authorizer deny for want of an answer.
-	if s.snapshotPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal()); err != nil {
+	size := wal.PoolOptions{MaxConns: int32(s.cfg.DatabasePool)} // which is 1,000 at most
+	if s.snapshotPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), size); err != nil {
 		return err
 	}
 	defer s.snapshotPool.Close()
-	if s.accessPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal()); err != nil {
+	if s.accessPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), size); err != nil {
 		return err
 	}
 	defer s.accessPool.Close()
@@ -178,7 +179,11 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range slices.Concat(facts.Findings(want), tables.findings, unguarded) {
+	room, err := wal.ConnectionFinding(ctx, s.database.Pool, s.cfg.DatabasePool)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range slices.Concat(facts.Findings(want), tables.findings, unguarded, []wal.Finding{room}) {
 		if f.Level == wal.Warn {
 			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
 		}
@@ -190,7 +195,7 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 		Channels: tables.allChannels(), QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"), Resume: fanout.ResumeOptions(s.cfg.Resume), Nudge: s.database.Nudge,
 		Snapshots: snapshots{&wal.Snapshotter{
 			Pool: s.snapshotPool, Publication: s.cfg.Publication, Version: facts.Version, Types: tables.types, MaxBytes: s.cfg.QueueBytes / 2,
-		}, tables.matches, tables.unpublished()},
+		}, tables.matches, tables.unpublished()}, SnapshotReaders: s.cfg.DatabasePool,
 		Visible: (&wal.Snapshotter{Pool: s.accessPool}).Visibility,
 	})
 	if err != nil {

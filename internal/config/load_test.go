@@ -73,6 +73,7 @@ func precedence() map[string][4]string {
 		"maxConnections":       {"1", "2", "3", "10000"},
 		"maxSubscriptions":     {"1", "2", "3", "1000"},
 		"maxMessagesPerSecond": {"1", "2", "3", "200"},
+		"databasePool":         {"1", "2", "1000", "8"},
 		"queueBytes":           {"65536", "67108864", "1073741824", "16777216"},
 		"spillBytes":           {"65536", "67108864", "1073741824", "67108864"},
 		"spillDir":             {"/flag", "", "/file", ""},

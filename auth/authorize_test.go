@@ -38,7 +38,7 @@ func TestAuthorizeByExpression(t *testing.T) {
 		"channel == 'message' && true":                           {conversation(1.5), Forbidden}, // no scope has such a value
 		"[1,2,3,4,5,6,7,8,9].all(a, [1,2,3,4,5,6,7,8,9].all(b, [1,2,3,4,5,6,7,8,9].all(c, [1,2,3,4,5,6,7,8,9].all(d, a+b+c+d != 0))))": {conversation("x"), TooCostly},
 	} {
-		a, err := NewCEL(source)
+		a, err := NewCEL(source, nil)
 		if err != nil {
 			t.Errorf("%s: %v", source, err)
 			continue
@@ -49,7 +49,7 @@ func TestAuthorizeByExpression(t *testing.T) {
 		})
 	}
 	for _, source := range []string{"row.private", "'yes'", "scope.value ==", "user.id == 1"} {
-		if _, err := NewCEL(source); err == nil || !strings.HasPrefix(err.Error(), "authorize") {
+		if _, err := NewCEL(source, nil); err == nil || !strings.HasPrefix(err.Error(), "authorize") {
 			t.Errorf("%s: %v", source, err)
 		}
 	}

@@ -84,7 +84,7 @@ func ExampleRemoteJWKS() {
 }
 
 func ExampleFilter() {
-	filter, err := auth.NewFilter("!row.private || row.author_id == ctx.sub")
+	filter, err := auth.NewFilter("!row.private || row.author_id == ctx.sub", nil)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -104,7 +104,7 @@ func ExampleFilter() {
 }
 
 func ExampleScopeResolver() {
-	resolver, err := auth.NewScopeResolver("row.product_ids.map(p, {'col': 'product_id', 'value': p})")
+	resolver, err := auth.NewScopeResolver("row.product_ids.map(p, {'col': 'product_id', 'value': p})", nil)
 	if err != nil {
 		fmt.Println(err)
 		return

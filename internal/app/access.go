@@ -198,7 +198,7 @@ func (a *access) authorizer(entry config.Reactive, pool *pgxpool.Pool) (auth.Aut
 	a.scopeColumns[entry.Channel] = column
 	switch {
 	case c.CEL != "":
-		return auth.NewCEL(c.CEL)
+		return auth.NewCEL(c.CEL, nil)
 	case c.SQL != "":
 		return auth.NewSQL(auth.SQLOptions{Database: database, Statement: c.SQL, Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor})
 	case c.Member != nil:

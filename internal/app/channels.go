@@ -258,7 +258,7 @@ func (r *resolver) filter(entry config.Reactive, typeOf columnTypes, columns []s
 		return nil, nil
 	}
 	place := path + ".filterRow"
-	filter, err := auth.NewFilter(entry.FilterRow)
+	filter, err := auth.NewFilter(entry.FilterRow, nil)
 	if err != nil {
 		r.problem(place, `write a CEL expression that comes to a bool, such as "!row.private || row.author_id == ctx.sub"`, "%v", err)
 		return nil, nil

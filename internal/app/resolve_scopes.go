@@ -82,7 +82,7 @@ func (r *resolver) scopeSources(entry config.Reactive, t *wal.TableInfo, typeOf 
 }
 
 func (r *resolver) scopeExpression(source string, t *wal.TableInfo, place string) (*scopeSource, []string) {
-	e, err := auth.NewScopeResolver(source)
+	e, err := auth.NewScopeResolver(source, nil)
 	if err != nil {
 		r.problem(place, `write a CEL expression such as "{'col': 'order_id', 'value': row.order_id}"`, "%v", err)
 		return nil, nil

@@ -24,7 +24,7 @@ type access struct {
 }
 
 // newAccess makes what the configuration wants. What cannot be made is a *config.Error with the place in the file.
-func newAccess(ctx context.Context, cfg *config.Config, functions Functions, pool *pgxpool.Pool, log *zap.Logger) (*access, error) {
+func newAccess(ctx context.Context, cfg *config.Config, functions Functions, tables *served, pool *pgxpool.Pool, log *zap.Logger) (*access, error) {
 	a := &access{start: func(context.Context) error { return nil }}
 	var problems []config.Problem
 	if cfg.Authenticate != nil {
@@ -32,7 +32,7 @@ func newAccess(ctx context.Context, cfg *config.Config, functions Functions, poo
 			problems = append(problems, cfg.Problem("authenticate", err.Error(), authenticateFix(cfg.Authenticate)))
 		}
 	}
-	more, err := a.authorize(ctx, cfg, pool)
+	more, err := a.authorize(ctx, cfg, tables, pool)
 	if err == nil {
 		err = config.NewError(append(problems, more...)...)
 	}
@@ -52,7 +52,7 @@ func newAccess(ctx context.Context, cfg *config.Config, functions Functions, poo
 }
 
 // authorize makes the authorizers and tries those that can be tried.
-func (a *access) authorize(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool) (problems []config.Problem, err error) {
+func (a *access) authorize(ctx context.Context, cfg *config.Config, tables *served, pool *pgxpool.Pool) (problems []config.Problem, err error) {
 	a.authorizers, a.scopeColumns = map[string]auth.Authorizer{}, map[string]string{}
 	fail := func(path string, err error, fix string) {
 		problems = append(problems, cfg.Problem(path, err.Error(), fix))
@@ -61,9 +61,10 @@ func (a *access) authorize(ctx context.Context, cfg *config.Config, pool *pgxpoo
 		if entry.Authorize == nil {
 			continue
 		}
-		authorizer, err := a.authorizer(entry, pool)
+		known := &auth.Types{Claims: claimTypes(cfg), Scope: tables.scopeType(entry.Channel)}
+		authorizer, err := a.authorizer(entry, known, pool)
 		if err != nil {
-			fail(fmt.Sprintf("reactive[%d].authorize", i), err, authorizeFix(entry.Authorize))
+			fail(fmt.Sprintf("reactive[%d].authorize", i), err, mismatchFix(err, authorizeFix(entry.Authorize)))
 			continue
 		}
 		if c, ok := authorizer.(checker); ok {
@@ -189,7 +190,7 @@ func (a *access) keys(c *config.JWT, log *zap.Logger) (auth.Keys, error) {
 	return auth.JWKS(file)
 }
 
-func (a *access) authorizer(entry config.Reactive, pool *pgxpool.Pool) (auth.Authorizer, error) {
+func (a *access) authorizer(entry config.Reactive, known *auth.Types, pool *pgxpool.Pool) (auth.Authorizer, error) {
 	c, database := entry.Authorize, accessDatabase{pool}
 	column := ""
 	if len(entry.Scopes) == 1 {
@@ -198,7 +199,7 @@ func (a *access) authorizer(entry config.Reactive, pool *pgxpool.Pool) (auth.Aut
 	a.scopeColumns[entry.Channel] = column
 	switch {
 	case c.CEL != "":
-		return auth.NewCEL(c.CEL, nil)
+		return auth.NewCEL(c.CEL, known)
 	case c.SQL != "":
 		return auth.NewSQL(auth.SQLOptions{Database: database, Statement: c.SQL, Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor})
 	case c.Member != nil:

@@ -38,7 +38,7 @@ func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	findings := facts.Findings(tables.wants(cfg))
 	access := &access{}
 	defer access.close()
-	problems, err := access.authorize(ctx, cfg, pool)
+	problems, err := access.authorize(ctx, cfg, tables, pool)
 	if err == nil {
 		err = config.NewError(problems...)
 	}

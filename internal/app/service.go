@@ -162,7 +162,7 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 		return nil, config.NewError(s.cfg.Problem("spillDir", err.Error(), "name a directory that exists and that the gateway's user may write"))
 	}
 	// Before the database is changed, for it finds out what is wrong with the configuration.
-	access, err := newAccess(ctx, s.cfg, s.functions, s.accessPool, s.log.Named("auth"))
+	access, err := newAccess(ctx, s.cfg, s.functions, tables, s.accessPool, s.log.Named("auth"))
 	if err != nil {
 		return nil, err
 	}

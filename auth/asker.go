@@ -214,7 +214,11 @@ func (a *asker) askTogether(ctx context.Context, c Connection) error {
 		case err == nil:
 			a.answer(q, verdicts[i].allowed, verdicts[i].err)
 		case late && len(questions) > 1:
-			q.company = max(1, len(questions)/apart)
+			if q.company > 0 { // a second time
+				q.company = 1
+			} else {
+				q.company = max(1, len(questions)/apart)
+			}
 			a.again(q)
 		case late:
 			a.answer(q, false, denyf(Unavailable, "the query took longer than %s", a.timeout))

@@ -110,9 +110,9 @@ func (h *Hub) holdFrom(s *subscription, held *hold) {
 	s.client.holds++
 }
 
-// holdAnew asks about the client as it is now, by what authorize asks. What was kept is kept on: an answer about the client as it was
+// holdAgain asks about the client as it is now, by what authorize asks. What was kept is kept on: an answer about the client as it was
 // does not count for it.
-func (h *Hub) holdAnew(s *subscription, authorize Authorize, told func()) {
+func (h *Hub) holdAgain(s *subscription, authorize Authorize, told func()) {
 	now := &hold{question: question{s.client.numbered, s.group.channel().unseen()}, authorize: authorize}
 	if was := h.held[s]; was != nil {
 		now.from, now.frames, now.bytes, now.waiting, now.until = was.from, was.frames, was.bytes, was.waiting, time.Now().Add(holdTimeout)
@@ -220,9 +220,12 @@ func (h *Hub) revoke(s *subscription, why error) {
 
 // giveUpHold ends a subscription of which nobody could say in time whether the client may have it: that is no refusal.
 func (h *Hub) giveUpHold(s *subscription) {
-	h.logger.Warn("subscription ended: it could not be found out whether its client still has the right to it",
-		zap.String("channel", s.group.channel().Name), zap.Duration("within", holdTimeout))
 	h.undecided++
+	if now := time.Now(); now.Sub(h.undecidedLogged) > time.Second { // where one ends so, many do
+		h.undecidedLogged = now
+		h.logger.Warn("subscription ended: authorize gave no answer to whether its client still has the right to it",
+			zap.String("channel", s.group.channel().Name), zap.Duration("within", holdTimeout), zap.Uint64("total", h.undecided))
+	}
 	if s.group.extended {
 		h.end(s, protocol.CodeUnavailable, "it could not be found out whether the client may still see this")
 		return

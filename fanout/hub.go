@@ -72,6 +72,7 @@ type Hub struct {
 
 	held               map[*subscription]*hold // the subscriptions on hold
 	revoked, undecided uint64
+	undecidedLogged    time.Time // when it was last logged that one ended without an answer
 
 	lost []*Client // that take no more, and have not been let go of: see dropLost
 

@@ -64,7 +64,7 @@ func (c *Client) Renew(viewer any, authorize func(channel string) Authorize) <-c
 	for t, s := range c.subs {
 		if decides := authorize(t.channel().Name); decides != nil {
 			left++
-			h.holdAnew(s, decides, told)
+			h.holdAgain(s, decides, told)
 		}
 		switch {
 		case !t.channel().apart():

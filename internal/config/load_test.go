@@ -335,9 +335,9 @@ func TestCommentedAuthenticateOfTheExample(t *testing.T) {
 	want := &Authenticate{JWT: &JWT{
 		JWKSURL: "https://login.example.com/keys", Algorithms: []string{"RS256"}, Audience: "app", Issuer: "https://login.example.com",
 		Leeway: 30 * time.Second, Token: TokenPlaces{Authorization: true, Subprotocol: true},
-	}}
+	}, Claims: map[string]ClaimType{"tenant": {Kind: ClaimInt}, "roles": {Kind: ClaimString, List: true}}}
 	if !reflect.DeepEqual(c.Authenticate, want) {
-		t.Errorf("got %+v", c.Authenticate.JWT)
+		t.Errorf("got %+v", c.Authenticate)
 	}
 }
 

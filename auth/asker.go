@@ -157,10 +157,10 @@ func (a *asker) lead(ctx context.Context, q *question) (running chan struct{}) {
 		had := false
 		err := a.database.With(ctx, func(c Connection) error {
 			had = true
-			return a.askTogether(context.WithoutCancel(ctx), c) // others wait for the answers
+			return a.askTogether(context.WithoutCancel(ctx), c, q) // others wait for the answers
 		})
 		if err != nil && !had && ctx.Err() == nil { // nobody gets a connection at the moment
-			for _, other := range a.take() {
+			for _, other := range a.take(q) {
 				a.answer(other, false, denyf(Unavailable, "no connection to the database"))
 			}
 		}
@@ -168,10 +168,15 @@ func (a *asker) lead(ctx context.Context, q *question) (running chan struct{}) {
 	return nil
 }
 
-// take removes as many questions from the queue as are asked at once.
-func (a *asker) take() []*question {
+// take removes as many questions from the queue as are asked at once. The caller's own goes first, so that a slow question holds
+// up only those who are asked about with it.
+func (a *asker) take(own *question) []*question {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if at := slices.Index(a.queue, own); at > 0 {
+		copy(a.queue[1:at+1], a.queue[:at])
+		a.queue[0] = own
+	}
 	if a.most == 0 {
 		a.most = maxTogether
 	}
@@ -193,8 +198,8 @@ func (a *asker) take() []*question {
 }
 
 // askTogether asks what waits now. The error is the connection's.
-func (a *asker) askTogether(ctx context.Context, c Connection) error {
-	questions := a.take()
+func (a *asker) askTogether(ctx context.Context, c Connection, own *question) error {
+	questions := a.take(own)
 	if len(questions) == 0 {
 		return nil
 	}

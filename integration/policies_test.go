@@ -27,17 +27,17 @@ func TestW34PoliciesThatCanNeverBeTrueAreRefused(t *testing.T) {
 	i := newIssuer(t)
 	lines := strings.Count(i.settings, "\n")
 	for policy, want := range map[string][]string{ // the keys of the entry, and parts of what is said
-		`filterRow: "row.customer_id == 'ada'"`:                {"row.customer_id (integer)", "'ada' (string)", "a number, without quotes"},
-		`filterRow: "row.private == ctx.sub"`:                  {"row.private (boolean)", "ctx.sub (string)", "bool(ctx.sub)"},
-		`filterRow: "row.stage == 'shipped'"`:                  {"row.stage (stage)", "no such label", "write one of open, paid"},
-		`filterRow: "row.note == row.customer_id"`:             {"row.note (text)", "row.customer_id (integer)", "string(row.customer_id)"},
-		`filterRow: "row.note in ctx.roles"`:                   {"row.note (text)", "ctx.roles (int)"},
-		`filterRow: "row.customer_id == ctx.tenant"`:           {"row.customer_id (integer)", "ctx.tenant (bool)"},
-		`authorize: {cel: "scope.value == 'main street'"}`:     {"scope.value (integer)", "'main street' (string)"},
-		`authorize: {cel: "ctx.tenant == scope.value"}`:        {"ctx.tenant (bool)", "scope.value (integer)"},
-		`authorize: {sql: "update buyer set customer_id = 1"}`: {"neither a boolean nor rows", "select 1 from member where"},
+		`filterRow: "row.customer_id == 'ada'"`:                                                            {"row.customer_id (integer)", "'ada' (string)", "a number, without quotes"},
+		`filterRow: "row.private == ctx.sub"`:                                                              {"row.private (boolean)", "ctx.sub (string)", "bool(ctx.sub)"},
+		`filterRow: "row.stage == 'shipped'"`:                                                              {"row.stage (stage)", "no such label", "write one of open, paid"},
+		`filterRow: "row.note == row.customer_id"`:                                                         {"row.note (text)", "row.customer_id (integer)", "string(row.customer_id)"},
+		`filterRow: "row.note in ctx.roles"`:                                                               {"row.note (text)", "ctx.roles (int)"},
+		`filterRow: "row.customer_id == ctx.tenant"`:                                                       {"row.customer_id (integer)", "ctx.tenant (bool)"},
+		`authorize: {cel: "scope.value == 'main street'"}`:                                                 {"scope.value (integer)", "'main street' (string)"},
+		`authorize: {cel: "ctx.tenant == scope.value"}`:                                                    {"ctx.tenant (bool)", "scope.value (integer)"},
+		`authorize: {sql: "update buyer set customer_id = 1"}`:                                             {"neither a boolean nor rows", "select 1 from member where"},
 		`authorize: {sql: "select count(*) from buyer where shop_id = $scope and customer_id = $ctx.sub"}`: {"whoever asks", "count(*) > 0"},
-		`authorize: {sql: "select true; select false"}`: {"SQLSTATE 42601", "write one query"},
+		`authorize: {sql: "select true; select false"}`:                                                    {"SQLSTATE 42601", "write one query"},
 		`authorize: {sql: "select shop_id = $scope, customer_id from buyer where customer_id = $ctx.sub"}`: {"select the boolean alone"},
 	} {
 		t.Run(policy, func(t *testing.T) {

@@ -157,3 +157,27 @@ func TestW34TheReadmesExamplesAreGood(t *testing.T) {
 		})
 	}
 }
+
+// W30: many who may subscribe come at once, with few connections to a database that is 3 ms away. Nobody is refused.
+func TestW30AuthorizeAStormOfClients(t *testing.T) {
+	t.Parallel()
+	const users = 600
+	i := newIssuer(t)
+	database := newDatabase(t, conversations, messages, twoTalks, memberList, `insert into member select 1, 'user ' || i, 'reader', 0 from generate_series(1, 600) i`)
+	address := regexp.MustCompile(`@([^/]+)/`).FindStringSubmatch(database)[1]
+	far := newProxy(t, address)
+	far.set(pace{delay: 3 * time.Millisecond})
+	g := serve(t, strings.Replace(database, address, far.address, 1), i.settings+ofMembers(`{member: {table: member, scope: conversation_id, user: user_id}}`),
+		"--database-pool", "4")
+	clients := make([]*client, users)
+	for n := range clients {
+		clients[n] = connectAs(t, g, i.token(fmt.Sprint("user ", n+1), time.Hour))
+	}
+	views := make([]*view, users)
+	for n, c := range clients {
+		views[n] = c.ask("message", "conversation_id", "1")
+	}
+	for n, c := range clients {
+		c.until("it is subscribed", func() bool { return views[n].subscribed == 1 })
+	}
+}

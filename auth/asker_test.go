@@ -263,7 +263,7 @@ func TestW30AuthorizeAWebhookInAStorm(t *testing.T) {
 					}
 					defer running.Add(-1)
 					time.Sleep(c.takes)
-					return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(`{"allowed":true}`))}, nil
+					return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(`{"allowed":true}`))}, nil
 				})
 				a, err := NewAuthorizeWebhook(AuthorizeWebhookOptions{URL: "https://app.example.com/may", Transport: transport})
 				if err != nil {

@@ -35,7 +35,7 @@ func (t *typed) compare(node ast.NavigableExpr) error {
 		return t.judge(node, l, r, args[0], args[1])
 	case anyCompare:
 		l, r := t.side(args[0]), t.side(args[1])
-		if l.is.Kind == Any || r.is.Kind == Any || comparable(l.is, r.is) {
+		if l.is.Kind == Any || r.is.Kind == Any || alike(l.is, r.is) {
 			return nil
 		}
 		return t.mismatch(node, l, r, "they have no order, so it is never true", conversion(l, r))
@@ -100,7 +100,7 @@ func (t *typed) judge(node ast.NavigableExpr, l, r side, left, right ast.Expr) e
 			return t.mismatch(node, l, r, "that is not how a UUID is written here, so that they are never equal", "write it with hyphens and in small letters, as PostgreSQL prints it")
 		}
 		return nil
-	case comparable(l.is, r.is):
+	case alike(l.is, r.is):
 		return nil
 	case l.is.Kind == List && r.is.Kind == List:
 		return nil
@@ -125,8 +125,8 @@ func isNull(e ast.Expr) bool {
 	return e.Kind() == ast.LiteralKind && e.AsLiteral() == types.NullValue
 }
 
-// comparable tells whether values of two types may be equal, and have an order.
-func comparable(l, r Type) bool {
+// alike tells whether values of two types may be equal, and have an order.
+func alike(l, r Type) bool {
 	class := func(k Kind) Kind {
 		switch k {
 		case Float:

@@ -176,7 +176,8 @@ func pointers(values []string) []*string {
 }
 
 func TestCheckFindsWhatIsWrongBeforeAClientDoes(t *testing.T) {
-	db := database(t, `create table member (conversation_id bigint, user_id uuid)`)
+	db := database(t, `create table member (conversation_id bigint, user_id uuid)`,
+		`create function strictly(n bigint) returns bool language plpgsql as $$ begin if n is null then raise 'no number'; end if; return true; end $$`)
 	for statement, wrong := range map[string]string{
 		"select exists (select 1 from member where conversation_id = $scope and user_id = $ctx.sub)": "",
 		"select exists (select 1 from members where conversation_id = $scope)":                       "members",
@@ -186,11 +187,12 @@ func TestCheckFindsWhatIsWrongBeforeAClientDoes(t *testing.T) {
 		"select from member where conversation_id = $scope":                                          "",
 		"select conversation_id from member group by 1 having count(*) > $ctx.n::int":                "",
 		"select a.c from (select count(*) c from member where user_id = $ctx.sub) a where a.c > 0":   "",
-		"select 1 where $ctx.sub = 'ada'":                                                            "",
-		"select * from member where conversation_id = $scope":                                        "",
-		"select count(*) from member where conversation_id = $scope":                                 "whoever asks",
-		"select coalesce(max(user_id::text), 'none') from member where conversation_id = $scope":     "whoever asks",
-		"select (select 1 from member where conversation_id = $scope)":                               "whoever asks",
+		"select strictly($scope)":                                                                "", // NULL is not what clients have
+		"select 1 where $ctx.sub = 'ada'":                                                        "",
+		"select * from member where conversation_id = $scope":                                    "",
+		"select count(*) from member where conversation_id = $scope":                             "whoever asks",
+		"select coalesce(max(user_id::text), 'none') from member where conversation_id = $scope": "whoever asks",
+		"select (select 1 from member where conversation_id = $scope)":                           "whoever asks",
 		"select 1": "whoever asks",
 		"select exists (select 1 from member where conversation_id = $scope)::text":          "whoever asks",
 		"select count(*) from member where conversation_id = $scope order by 1 limit 1":      "whoever asks",

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // planNode is what is looked at of a plan (PostgreSQL manual, "EXPLAIN").
@@ -58,6 +59,13 @@ func terminated(code string) bool {
 		return true
 	}
 	return false
+}
+
+// aboutValues tells whether a query failed because of the values that it was run with: NULL may be what no client has. These
+// are data exceptions, and what a function raises.
+func aboutValues(err error) bool {
+	var told interface{ SQLState() string }
+	return errors.As(err, &told) && (strings.HasPrefix(told.SQLState(), "22") || strings.HasPrefix(told.SQLState(), "P0"))
 }
 
 // unfit tells whether the server did not take a text for a value of the parameter's type.

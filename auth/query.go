@@ -134,14 +134,14 @@ func (q *query) check(ctx context.Context, c Connection) error {
 	}
 	nulls := [][]*string{make([]*string, len(s.parameters))}
 	answers, err := c.Ask(ctx, q.statement.text, nulls)
-	if err == nil {
+	if err == nil && !aboutValues(answers[0].Err) {
 		err = answers[0].Err
 	}
 	if err != nil || s.boolean {
 		return err
 	}
 	plans, err := c.Ask(ctx, "explain (format json) "+q.statement.text, nulls)
-	if err == nil {
+	if err == nil && !aboutValues(plans[0].Err) {
 		err = plans[0].Err
 	}
 	if err == nil && plans[0].First != nil && alwaysOneRow(*plans[0].First) {

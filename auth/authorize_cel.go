@@ -12,8 +12,9 @@ import (
 type CEL struct{ expression *expression }
 
 // NewCEL compiles an expression such as "scope.col == 'org_id' && scope.value == ctx.org.id".
-func NewCEL(source string) (*CEL, error) {
-	e, err := compile("authorize", source, []cel.Kind{types.BoolKind}, "ctx", "channel", "scope")
+// known says what the scope and the claims hold, as for NewFilter; nil is not known.
+func NewCEL(source string, known *Types) (*CEL, error) {
+	e, err := compile("authorize", source, known, []cel.Kind{types.BoolKind}, "ctx", "channel", "scope")
 	if err != nil {
 		return nil, err
 	}

@@ -8,8 +8,8 @@ import (
 
 // MemberOptions configure Member.
 type MemberOptions struct {
-	// Query asks the database. Required.
-	Query QueryRow
+	// Database is asked. Required.
+	Database Database
 	// Schema and Table name the table of members. Required.
 	Schema, Table string
 	// Scope is the table's column that holds the scope's value, and User the one that holds who is a member. Required.
@@ -50,7 +50,7 @@ func NewMember(options MemberOptions) (*Member, error) {
 		parameters: []parameter{is, is, has, has},
 	}
 	query, err := newSQL(SQLOptions{
-		Query: options.Query, Column: options.Column, Timeout: options.Timeout, CacheFor: options.CacheFor,
+		Database: options.Database, Column: options.Column, Timeout: options.Timeout, CacheFor: options.CacheFor,
 	}, s)
 	if err != nil {
 		return nil, err

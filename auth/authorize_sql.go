@@ -3,7 +3,6 @@ package auth
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,31 +11,19 @@ import (
 	"time"
 )
 
-// QueryRow runs a query and gives its first row. The arguments are strings, or nil for NULL, and go to PostgreSQL as text
-// whose type it finds out itself, so that conversation_id = $1 works whatever type the column has. pgx does so:
-//
-//	func(ctx context.Context, sql string, args ...any) auth.RowScanner { return pool.QueryRow(ctx, sql, args...) }
-//
-// Many goroutines call it at once.
-type QueryRow func(ctx context.Context, sql string, args ...any) RowScanner
-
-// RowScanner gives the columns of a row, or the error of the query. Where there is no row, the error is sql.ErrNoRows.
-type RowScanner interface {
-	Scan(destination ...any) error
-}
-
 // SQLOptions configure SQL.
 type SQLOptions struct {
-	// Query asks the database. Required.
-	Query QueryRow
+	// Database is asked. Required.
+	Database Database
 	// Statement is a query in which these stand for bound values: $scope, the scope's value; $scope.col, its column;
-	// $channel; and $ctx.claim or $ctx.claim.member, a claim of the principal. The subscription is allowed where the first
-	// column of the first row is true. Required.
+	// $channel; and $ctx.claim or $ctx.claim.member, a claim of the principal. Where it returns one column, a boolean, the
+	// subscription is allowed if that is true in the first row; otherwise if there is a row. Required.
 	Statement string
 	// Column is the scope column whose values $scope stands for: subscriptions by any other are refused. It may be empty
 	// where the statement looks at $scope.col itself, or not at the scope.
 	Column string
-	// Timeout bounds a query; zero is two seconds.
+	// Timeout bounds a query, from when its connection is had; zero is two seconds. For that a question waits longer: see
+	// leastPatience.
 	Timeout time.Duration
 	// CacheFor is how long an answer holds, a no as well as a yes; zero is not at all.
 	CacheFor time.Duration
@@ -46,9 +33,9 @@ type SQLOptions struct {
 // is null or an object. A list of strings, numbers and bools becomes an array: role = any($ctx.roles). It may be used by
 // many goroutines at once.
 type SQL struct {
-	options   SQLOptions
+	column    string
 	statement *statement
-	memo      memo[bool]
+	asker     asker
 }
 
 // NewSQL refuses a statement that cannot be read.
@@ -65,7 +52,7 @@ func newSQL(options SQLOptions, s *statement) (*SQL, error) {
 		return slices.ContainsFunc(s.parameters, func(p parameter) bool { return p.name == name })
 	}
 	switch {
-	case options.Query == nil:
+	case options.Database == nil:
 		return nil, errors.New("authorize by SQL: there is no database to ask")
 	case options.Column == "" && uses("scope") && !uses("scope.col"):
 		return nil, errors.New("authorize by SQL: $scope may be of any scope column: say of which, or compare $scope.col with its name")
@@ -73,20 +60,29 @@ func newSQL(options SQLOptions, s *statement) (*SQL, error) {
 		return nil, errors.New("authorize by SQL: a time is negative")
 	}
 	options.Timeout = cmp.Or(options.Timeout, 2*time.Second)
-	return &SQL{options: options, statement: s}, nil
+	return &SQL{column: options.Column, statement: s, asker: asker{
+		database: options.Database, query: &query{statement: s}, timeout: options.Timeout, patience: max(leastPatience, 2*options.Timeout),
+		holds: options.CacheFor, slots: make(chan struct{}, maxAsking),
+	}}, nil
 }
 
-// Check runs the query with NULL for every value, to find out before the first client does whether it can be run. Its
-// errors are those of the database.
+// Check runs the query with NULL for every value, to find out before the first client does whether it can be run, and
+// whether it gives an answer: a boolean, or rows that are not always there. Its errors are those of the database, and others
+// that a person has to mend.
 func (q *SQL) Check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, q.options.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, q.asker.patience+q.asker.timeout)
 	defer cancel()
-	var allowed *bool
-	err := q.options.Query(ctx, q.statement.text, make([]any, len(q.statement.parameters))...).Scan(&allowed)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	err := q.asker.database.With(ctx, func(c Connection) error { return q.asker.query.check(ctx, c) })
+	if err != nil {
 		return fmt.Errorf("authorize by SQL: %w", err)
 	}
 	return nil
+}
+
+// Unanswerable tells whether an error of Check says that the query gives no answer, or always the same: the database could
+// be asked, and the query is to be written in another way.
+func Unanswerable(err error) bool {
+	return errors.Is(err, errGivesNothing) || errors.Is(err, errSeveral) || errors.Is(err, errAlwaysARow)
 }
 
 // Text is the query as PostgreSQL gets it, and how many parameters it has.
@@ -98,22 +94,22 @@ func (q *SQL) Text() (sql string, parameters int) {
 func (q *SQL) Membership() *Membership { return q.statement.membership() }
 
 // Forget drops the answers that are remembered. One that is on its way is not remembered either.
-func (q *SQL) Forget() { q.memo.forget() }
+func (q *SQL) Forget() { q.asker.memo.forget() }
 
 // Authorize implements Authorizer.
 func (q *SQL) Authorize(ctx context.Context, p *Principal, s Subscription) error {
-	if p == nil || (q.options.Column != "" && s.Scope.Column != q.options.Column) {
+	if p == nil || (q.column != "" && s.Scope.Column != q.column) {
 		return deny(Forbidden)
 	}
 	values, err := q.statement.bind(p, s)
 	if err != nil {
 		return err
 	}
-	ctx = context.WithoutCancel(ctx) // others may be waiting for the same answer
-	allowed, err := q.memo.get(digestOf(values...), func() (bool, time.Duration, error) {
-		allowed, err := q.ask(ctx, values)
-		return allowed, q.options.CacheFor, err
-	})
+	arguments := make([]*string, len(values))
+	for i := range values {
+		arguments[i] = &values[i]
+	}
+	allowed, err := q.asker.ask(ctx, arguments)
 	switch {
 	case err != nil:
 		return err
@@ -121,30 +117,6 @@ func (q *SQL) Authorize(ctx context.Context, p *Principal, s Subscription) error
 		return deny(Forbidden)
 	}
 	return nil
-}
-
-func (q *SQL) ask(ctx context.Context, values []string) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, q.options.Timeout)
-	defer cancel()
-	args := make([]any, len(values))
-	for i, v := range values {
-		args[i] = v
-	}
-	var allowed *bool
-	err := q.options.Query(ctx, q.statement.text, args...).Scan(&allowed)
-	// A server's error may quote the values, so only its code is told (manual, appendix "PostgreSQL Error Codes").
-	var coded interface{ SQLState() string }
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return false, nil
-	case errors.As(err, &coded):
-		return false, denyf(Unavailable, "the query failed with SQLSTATE %s", coded.SQLState())
-	case errors.Is(err, context.DeadlineExceeded):
-		return false, denyf(Unavailable, "the query took longer than %s", q.options.Timeout)
-	case err != nil:
-		return false, denyf(Unavailable, "the query failed")
-	}
-	return allowed != nil && *allowed, nil
 }
 
 // bind returns the values of the parameters as text.

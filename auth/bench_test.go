@@ -7,18 +7,32 @@ import (
 
 // BenchmarkFilterRow is one row against many clients. Every number is for one client.
 func BenchmarkFilterRow(b *testing.B) {
-	for _, c := range []struct{ name, source string }{
-		{"independent", "!row.deleted && row.n > 5"},
-		{"decided by the row", "!row.private || row.author_id == ctx.sub"},
-		{"dependent on ctx", "row.private && row.author_id == ctx.sub"},
-		{"dependent on a list", "'editor' in ctx.roles || row.author_id == ctx.sub"},
-		{"dependent with a macro", "ctx.roles.exists(r, r == row.role)"},
+	types := &Types{
+		Columns: map[string]Type{"deleted": {Kind: Bool}, "private": {Kind: Bool}, "n": {Kind: Integer}, "author_id": {Kind: Integer}, "role": {Kind: Text}},
+		Claims:  map[string]Type{"sub": {Kind: Text}},
+	}
+	for _, c := range []struct {
+		name, source string
+		types        *Types
+		sub          any
+	}{
+		{"independent", "!row.deleted && row.n > 5", nil, 7},
+		{"decided by the row", "!row.private || row.author_id == ctx.sub", nil, 7},
+		{"dependent on ctx", "row.private && row.author_id == ctx.sub", nil, 7},
+		{"dependent on ctx, with types", "row.private && row.author_id == ctx.sub", types, 7},
+		{"dependent on ctx, in digits", "row.private && row.author_id == ctx.sub", types, "7"},
+		{"dependent on a list", "'editor' in ctx.roles || row.author_id == ctx.sub", nil, 7},
+		{"dependent on a list, with types", "'editor' in ctx.roles || row.author_id == ctx.sub", types, 7},
+		{"dependent with a macro", "ctx.roles.exists(r, r == row.role)", nil, 7},
 	} {
 		row := &fixedRow{Values{"private": c.name != "decided by the row", "deleted": false, "author_id": int64(7), "n": int64(9), "role": "editor"}}
 		for _, clients := range []int{1, 1000} {
 			b.Run(fmt.Sprintf("%s/clients=%d", c.name, clients), func(b *testing.B) {
-				f := newFilter(b, c.source)
-				p := principal(b, map[string]any{"sub": 7, "roles": []any{"reader", "editor"}})
+				f, err := NewFilter(c.source, c.types)
+				if err != nil {
+					b.Fatal(err)
+				}
+				p := principal(b, map[string]any{"sub": c.sub, "roles": []any{"reader", "editor"}})
 				var v Verdict
 				b.ReportAllocs()
 				for n := 0; n < b.N; n += clients {

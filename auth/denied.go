@@ -72,6 +72,10 @@ func denied(err error) *Denied {
 	return deny(Forbidden)
 }
 
+// Undecided tells whether there was no decision: what had to be asked gave no answer. It is for those who do not know this
+// package, and see the error only.
+func (d *Denied) Undecided() bool { return d.Reason == Unavailable }
+
 // Undecided tells whether an error says that there was no decision: what had to be asked gave no answer. That is neither
 // a yes nor a no. The caller lets nobody in, and says that it may be tried again.
 func Undecided(err error) bool {

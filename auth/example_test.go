@@ -84,7 +84,7 @@ func ExampleRemoteJWKS() {
 }
 
 func ExampleFilter() {
-	filter, err := auth.NewFilter("!row.private || row.author_id == ctx.sub")
+	filter, err := auth.NewFilter("!row.private || row.author_id == ctx.sub", nil)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -104,7 +104,7 @@ func ExampleFilter() {
 }
 
 func ExampleScopeResolver() {
-	resolver, err := auth.NewScopeResolver("row.product_ids.map(p, {'col': 'product_id', 'value': p})")
+	resolver, err := auth.NewScopeResolver("row.product_ids.map(p, {'col': 'product_id', 'value': p})", nil)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -117,10 +117,7 @@ func ExampleScopeResolver() {
 
 func ExampleSQL() {
 	authorizer, err := auth.NewSQL(auth.SQLOptions{
-		Query: func(_ context.Context, sql string, args ...any) auth.RowScanner {
-			fmt.Println(sql, args)
-			return memberOf{}
-		},
+		Database:  memberOf{}, // what asks a real one is a few lines around a pool of connections
 		Statement: "select exists (select 1 from member where conversation_id = $scope and user_id = $ctx.sub)",
 		Column:    "conversation_id",
 	})
@@ -134,15 +131,21 @@ func ExampleSQL() {
 	})
 	fmt.Println(err)
 	// Output:
-	// select exists (select 1 from member where conversation_id = $1 and user_id = $2) [42 ada]
+	// select exists (select 1 from member where conversation_id = $1 and user_id = $2) 42 ada
 	// <nil>
 }
 
-// memberOf stands for a database that says yes.
+// memberOf stands for a database that says yes. It is a Database and its Connection.
 type memberOf struct{}
 
-func (memberOf) Scan(destination ...any) error {
-	yes := true
-	*destination[0].(**bool) = &yes
-	return nil
+func (m memberOf) With(_ context.Context, f func(auth.Connection) error) error { return f(m) }
+
+func (memberOf) Describe(context.Context, string) (auth.Description, error) {
+	return auth.Description{Parameters: []uint32{20, 25}, Columns: []uint32{16}}, nil // bigint, text; boolean
+}
+
+func (memberOf) Ask(_ context.Context, sql string, arguments [][]*string) ([]auth.Answer, error) {
+	fmt.Println(sql, *arguments[0][0], *arguments[0][1])
+	yes := "t"
+	return []auth.Answer{{Row: true, First: &yes}}, nil
 }

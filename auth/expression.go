@@ -31,8 +31,9 @@ type expression struct {
 	usesCtx bool
 }
 
-// compile reads an expression over some of the variables ctx, row, channel and scope. kinds are what it may come to.
-func compile(what, source string, kinds []cel.Kind, variables ...string) (*expression, error) {
+// compile reads an expression over some of the variables ctx, row, channel and scope. kinds are what it may come to. known says
+// what the variables hold, as far as that is known; nil is nothing.
+func compile(what, source string, known *Types, kinds []cel.Kind, variables ...string) (*expression, error) {
 	options := []cel.EnvOption{
 		cel.CrossTypeNumericComparisons(true), cel.ParserExpressionSizeLimit(maxExpression), cel.RegexProgramSizeLimit(maxRegex),
 		cel.ASTValidators(cel.ValidateRegexLiterals()),
@@ -62,6 +63,16 @@ func compile(what, source string, kinds []cel.Kind, variables ...string) (*expre
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	planned := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
+	if known != nil {
+		again, _ := env.Parse(source) // as it is read above: the places are the same
+		places, err := comparisonsOf(what, again, *known, options, kinds)
+		if err != nil {
+			return nil, err
+		}
+		if len(places) > 0 {
+			planned = append(planned, cel.CustomDecorator(compareBy(places)))
+		}
+	}
 	if !cheap {
 		planned = append(planned, cel.CostLimit(maxCost)) // counting costs as much again
 	}

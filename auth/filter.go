@@ -22,8 +22,11 @@ type Filter struct {
 // for columns by name. It is an error as well where an evaluation costs too much, and where the expression looks at a value
 // above 64 KiB. What does not depend on the client is evaluated first, in every branch: if that costs too much, nobody sees
 // the row.
-func NewFilter(source string) (*Filter, error) {
-	e, err := compile("filterRow", source, []cel.Kind{types.BoolKind}, "ctx", "row")
+//
+// known says what the row and the claims hold; nil is not known. With it a comparison that can never be true is an error, and
+// an integer of the row equals a claim that is a string of its digits.
+func NewFilter(source string, known *Types) (*Filter, error) {
+	e, err := compile("filterRow", source, known, []cel.Kind{types.BoolKind}, "ctx", "row")
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func TestSharingNeverChangesAnAnswer(t *testing.T) {
 	outcomes := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		source := boolean(t, 4, nil)
-		filter, err := NewFilter(source)
+		filter, err := NewFilter(source, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", source, err)
 		}

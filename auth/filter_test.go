@@ -8,7 +8,7 @@ import (
 
 func newFilter(t testing.TB, source string) *Filter {
 	t.Helper()
-	f, err := NewFilter(source)
+	f, err := NewFilter(source, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestExpressionsThatAreRefused(t *testing.T) {
 		"row.body.matches('(a{1,100}){5}')": "",
 		strings.Repeat("row.private && ", 2000) + "true": "",
 	} {
-		_, err := NewFilter(source)
+		_, err := NewFilter(source, nil)
 		if err == nil || !strings.HasPrefix(err.Error(), "filterRow") || !strings.Contains(err.Error(), hint) {
 			t.Errorf("%.60s: %v", source, err)
 		}

@@ -27,8 +27,9 @@ func (f AuthenticatorFunc) Authenticate(r *http.Request) (p *Principal, err erro
 	return p, nil
 }
 
-// AuthorizerFunc makes an Authorizer of a function. A panic in it is a no. Of an error that is no *Denied the text is not
-// kept, for it may hold something of a claim.
+// AuthorizerFunc makes an Authorizer of a function. A panic in it is a no, and so is an error, but for one that says that there
+// was no answer: ErrUnavailable, or that of a context that has ended. Of an error that is no *Denied the text is not kept, for
+// it may hold something of a claim.
 type AuthorizerFunc func(ctx context.Context, p *Principal, s Subscription) error
 
 // Authorize implements Authorizer.

@@ -55,21 +55,26 @@ func (m *Membership) Values(p *Principal, s Subscription) ([]string, bool) {
 	return values, true
 }
 
-// membership recognises the form
+// membership recognises the forms
 //
 //	select exists (select 1 from member m where m.conversation_id = $scope and m.user_id = $ctx.sub and m.role = 'editor')
+//	select 1 from member m where m.conversation_id = $scope and m.user_id = $ctx.sub and m.role = 'editor' limit 1
 //
 // with any columns, and nil is any other form. What it does not know it does not guess.
 func (s *statement) membership() *Membership {
 	r := &reader{words: s.words}
-	if !r.keyword("select", "exists") || !r.sign("(") || !r.keyword("select") {
+	exists := r.keyword("select", "exists")
+	if exists && !r.sign("(") || !r.keyword("select") {
 		return nil
 	}
 	if !r.keyword("true") && !r.sign("*") && r.peek().kind == numberWord {
 		r.next()
 	}
 	m := r.from()
-	closed := r.sign(")")
+	if r.keyword("limit") && (r.peek().kind != numberWord || r.next().text != "1") {
+		return nil
+	}
+	closed := !exists || r.sign(")")
 	r.sign(";")
 	if m == nil || !closed || len(r.words) > 0 {
 		return nil

@@ -20,6 +20,18 @@ func TestStatementsThatAreMemberships(t *testing.T) {
 		`select exists (select 1 from member where conversation_id = $scope and "user" = $ctx.sub)`:             `.member [conversation_id user] [7 ada] 0`,
 		`select exists (select 1 from member where member.conversation_id = $scope)`:                            `.member [conversation_id] [7] 0`,
 		`select exists (select 1 from member where role = $ctx.roles and role = 'x')`:                           `.member [role role] [{"a"} x] -1`,
+		`select 1 from member where conversation_id = $scope and user_id = $ctx.sub`:                            `.member [conversation_id user_id] [7 ada] 0`,
+		`select true from member m where $ctx.sub = m.user_id limit 1;`:                                         `.member [user_id] [ada] -1`,
+		`select * from chat.member where conversation_id = $scope`:                                              `chat.member [conversation_id] [7] 0`,
+		`select from member where conversation_id = $scope`:                                                     `.member [conversation_id] [7] 0`,
+		`select active from member where conversation_id = $scope`:                                              ``,
+		`select false from member where conversation_id = $scope`:                                               ``,
+		`select 1 from member where conversation_id = $scope limit 0`:                                           ``,
+		`select 1 from member where conversation_id = $scope limit 1 offset 1`:                                  ``,
+		`select 1 from member where conversation_id = $scope order by 1`:                                        ``,
+		`select 1 from member where conversation_id = $scope)`:                                                  ``,
+		`select 1 from member where conversation_id = $scope; select 1`:                                         ``,
+		`select count(*) from member where conversation_id = $scope`:                                            ``,
 		`select exists (select 1 from member where conversation_id = $scope or user_id = $ctx.sub)`:             ``,
 		`select exists (select 1 from member where conversation_id = $scope) and true`:                          ``,
 		`select not exists (select 1 from ban where user_id = $ctx.sub)`:                                        ``,
@@ -75,7 +87,7 @@ func TestStatementsThatAreMemberships(t *testing.T) {
 }
 
 func TestASubscriptionThatIsRefusedAnywayDependsOnNoRow(t *testing.T) {
-	m, err := NewMember(MemberOptions{Query: neverAsked(t), Schema: "public", Table: "member", Scope: "conversation_id", User: "user_id"})
+	m, err := NewMember(MemberOptions{Database: neverAsked{t}, Schema: "public", Table: "member", Scope: "conversation_id", User: "user_id"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,10 +102,10 @@ func TestASubscriptionThatIsRefusedAnywayDependsOnNoRow(t *testing.T) {
 	}
 }
 
-func neverAsked(t *testing.T) QueryRow {
-	t.Helper()
-	return func(context.Context, string, ...any) RowScanner {
-		t.Error("the database is asked")
-		return nil
-	}
+// neverAsked fails the test when it is asked.
+type neverAsked struct{ t *testing.T }
+
+func (d neverAsked) With(context.Context, func(Connection) error) error {
+	d.t.Error("the database is asked")
+	return nil
 }

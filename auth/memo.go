@@ -49,9 +49,7 @@ func (m *memo[V]) get(question digest, ask func() (V, time.Duration, error)) (V,
 	if value, ok := m.recall(question); ok {
 		return value, nil
 	}
-	m.mu.Lock()
-	forgotten := m.forgotten
-	m.mu.Unlock()
+	forgotten := m.generation()
 	key := binary.BigEndian.AppendUint64(question[:], forgotten)
 	answer, err, _ := m.asking.Do(string(key), func() (any, error) {
 		value, holds, err := ask()
@@ -107,6 +105,13 @@ func (m *memo[V]) makeRoom() {
 		}
 	}
 	delete(m.answers, first)
+}
+
+// generation is how often everything was forgotten.
+func (m *memo[V]) generation() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.forgotten
 }
 
 // forget drops every answer.

@@ -43,13 +43,18 @@ type ScopeResolver struct {
 
 // NewScopeResolver compiles a CEL expression over row. It comes to a map {'col': ..., 'value': ...} or to a list of such
 // maps; a value of null is no scope. Each col is written out, so that it is known which scopes a row may have.
-func NewScopeResolver(source string) (*ScopeResolver, error) {
-	e, err := compile("resolveScopes", source, []cel.Kind{types.MapKind, types.ListKind}, "row")
+// known says what the row holds, as for NewFilter; nil is not known.
+func NewScopeResolver(source string, known *Types) (*ScopeResolver, error) {
+	kinds := []cel.Kind{types.MapKind, types.ListKind}
+	e, err := compile("resolveScopes", source, nil, kinds, "row")
 	if err != nil {
 		return nil, err
 	}
 	scopes, plain, err := scopesIn(e.tree)
 	if err != nil {
+		return nil, err
+	}
+	if e, err = compile("resolveScopes", source, known, kinds, "row"); err != nil {
 		return nil, err
 	}
 	return &ScopeResolver{expression: e, scopes: scopes, plain: plain}, nil

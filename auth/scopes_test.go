@@ -37,7 +37,7 @@ func TestScopesOfARow(t *testing.T) {
 		"a missing column":  {"{'col': 'order_id', 'value': row.missing}", nil, EvaluationFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := NewScopeResolver(c.source)
+			r, err := NewScopeResolver(c.source, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -63,7 +63,7 @@ func TestScopeResolversThatAreRefused(t *testing.T) {
 		"row.scopes":                            "it names no scope: write out",
 		"[]":                                    "it names no scope: write out",
 	} {
-		if _, err := NewScopeResolver(source); err == nil || !strings.HasPrefix(err.Error(), "resolveScopes") || !strings.Contains(err.Error(), hint) {
+		if _, err := NewScopeResolver(source, nil); err == nil || !strings.HasPrefix(err.Error(), "resolveScopes") || !strings.Contains(err.Error(), hint) {
 			t.Errorf("%s: %v", source, err)
 		}
 	}
@@ -79,7 +79,7 @@ func TestWhatAScopeResolverLooksAt(t *testing.T) {
 		"{'col': 'order_id', 'value': 1}":                                 {"order_id", "", ""},
 		"row.a ? {'col': 'a', 'value': row.b} : {'col': 'c', 'value': 1}": {"a c", "a b", ""},
 	} {
-		r, err := NewScopeResolver(source)
+		r, err := NewScopeResolver(source, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", source, err)
 		}

@@ -17,7 +17,7 @@ type Guard interface {
 	Concerns(c *cdc.Change) []Concern
 	// Forget drops the answers that are remembered. One that is on its way is not remembered either.
 	Forget()
-	// Authorize asks whether a client may be subscribed. Every error is a no.
+	// Authorize asks whether a client may be subscribed: see the type of that name.
 	Authorize(ctx context.Context, viewer any, s ScopeValue) error
 }
 

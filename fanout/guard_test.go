@@ -24,6 +24,7 @@ type club struct {
 	members map[string]bool // "42 ada"
 	shown   uint64          // the last transaction that a query shows
 	broken  bool            // it says of every question that there is no answer
+	breaks  int             // of so many questions it says that there is no answer
 	mute    chan struct{}   // if not nil, an answer comes when it is closed, and is the one of when it was asked
 	asked   []string
 	forgets int
@@ -71,8 +72,13 @@ func (c *club) Authorize(ctx context.Context, viewer any, s fanout.ScopeValue) e
 	c.mu.Lock()
 	question := s.Text + " " + viewer.(string)
 	c.asked = append(c.asked, question)
-	allowed, mute := c.members[question] && !c.broken, c.mute
+	allowed, mute := c.members[question], c.mute
+	broken := c.broken || c.breaks > 0
+	c.breaks = max(0, c.breaks-1)
 	c.mu.Unlock()
+	if broken {
+		return fmt.Errorf("ask: %w", errMuted)
+	}
 	if mute != nil {
 		select {
 		case <-mute:
@@ -85,6 +91,13 @@ func (c *club) Authorize(ctx context.Context, viewer any, s fanout.ScopeValue) e
 	}
 	return nil
 }
+
+// silence is an error that says that there was no answer.
+type silence struct{ error }
+
+func (silence) Undecided() bool { return true }
+
+var errMuted = silence{errors.New("the database does not answer")}
 
 func (c *club) visible(context.Context) (cdc.Visibility, error) {
 	c.mu.Lock()
@@ -282,23 +295,89 @@ func TestASecondRemovalWhileTheFirstIsAskedAbout(t *testing.T) {
 	})
 }
 
-func TestWithoutAnAnswerASubscriptionEnds(t *testing.T) {
-	for name, prepare := range map[string]func(*guarded){
-		"an error":              func(g *guarded) { g.broken, g.shown = true, 1 },
-		"no answer":             func(g *guarded) { g.mute, g.shown = make(chan struct{}), 1 },
-		"it is never visible":   func(*guarded) {},
-		"nobody can be told of": func(g *guarded) { g.shown = 1; clear(g.members) },
+// W30: without an answer until the time is up, a subscription on hold ends. Nobody is told that he may not, unless that is the
+// answer, and nothing of what was kept is let go.
+func TestW30AuthorizeWithoutAnAnswerASubscriptionEnds(t *testing.T) {
+	for name, each := range map[string]struct {
+		prepare func(*guarded)
+		want    string
+	}{
+		"no answer, again and again": {func(g *guarded) { g.broken, g.shown = true, 1 }, "subscribed 1013"},
+		"nothing at all":             {func(g *guarded) { g.mute, g.shown = make(chan struct{}), 1 }, "subscribed 1013"},
+		"it is never visible":        {func(*guarded) {}, "subscribed 1013"},
+		"a no":                       {func(g *guarded) { g.shown = 1; clear(g.members) }, "subscribed forbidden"},
+		"a no at last":               {func(g *guarded) { g.shown, g.breaks = 1, 4; clear(g.members) }, "subscribed forbidden"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			guardedFeed(t, 1<<20, func(_ *testing.T, g *guarded) {
+			guardedFeed(t, 1<<20, func(t *testing.T, g *guarded) {
 				ada := g.joins("ada", in42)
-				g.set(func() { prepare(g) })
+				g.set(func() { each.prepare(g) })
 				g.deliver(deleted(memberTable(), member(42, "ada")), g.says(1, "secret"))
 				time.Sleep(time.Minute)
-				g.wants(ada, "subscribed forbidden")
+				g.wants(ada, each.want)
+				if s := g.hub.Stats(); s.OnHold != 0 || s.Revoked+s.Undecided != 1 || (s.Revoked == 1) != strings.HasSuffix(each.want, "forbidden") {
+					t.Errorf("%+v", s)
+				}
 			})
 		})
 	}
+}
+
+// W30: a question without an answer is asked again, less and less often, and the yes that comes lets go of everything.
+func TestW30AuthorizeASubscriptionSurvivesSilence(t *testing.T) {
+	guardedFeed(t, 1<<20, func(t *testing.T, g *guarded) {
+		ada := g.joins("ada", in42)
+		g.set(func() { g.broken, g.shown = true, 1 })
+		g.deliver(deleted(memberTable(), member(42, "ada")), inserted(memberTable(), member(42, "ada")), g.says(1, "a"))
+		time.Sleep(7 * time.Second)
+		g.deliver(g.says(2, "b"))
+		// Meanwhile it is concerned again: the time does not begin anew, and one answer is enough.
+		g.deliver(updated(memberTable(), member(42, "ada"), member(42, "ada")), g.says(3, "c"))
+		g.wants(ada, "subscribed")
+		if n := len(g.questions()); n < 4 || n > 8 {
+			t.Errorf("asked %d times in 7 seconds", n)
+		}
+		g.set(func() { g.broken, g.shown = false, 3 })
+		time.Sleep(2500 * time.Millisecond)
+		g.wants(ada, "a b c")
+	})
+}
+
+// W30: what concerns it again and again does not keep a subscription on hold for ever, without an answer.
+func TestW30AuthorizeSilenceAndNewConcerns(t *testing.T) {
+	guardedFeed(t, 1<<20, func(_ *testing.T, g *guarded) {
+		ada := g.joins("ada", in42)
+		g.set(func() { g.broken, g.shown = true, 1000 })
+		for i := range 30 {
+			g.deliver(updated(memberTable(), member(42, "ada"), member(42, "ada")), g.says(i, "secret"))
+			time.Sleep(time.Second / 2)
+		}
+		g.wants(ada, "subscribed 1013")
+	})
+}
+
+// W30: thousands on hold are asked about at once, so that an authorizer can ask about them together.
+func TestW30AuthorizeThousandsOnHold(t *testing.T) {
+	guardedFeed(t, 1<<20, func(t *testing.T, g *guarded) {
+		var clients []*fanout.Client
+		for i := range 2000 {
+			g.members[fmt.Sprint("42 user", i)] = true
+			clients = append(clients, g.joins(fmt.Sprint("user", i), in42))
+		}
+		answer := make(chan struct{})
+		g.set(func() { g.mute, g.shown = answer, 1 })
+		g.deliver(cdc.Change{Op: cdc.Truncate, Table: memberTable()}, g.says(1, "hello"))
+		time.Sleep(time.Second)
+		if n := len(g.questions()); n < 500 {
+			t.Errorf("%d questions are open", n)
+		}
+		g.set(func() { g.mute = nil })
+		close(answer)
+		time.Sleep(time.Second)
+		for _, c := range clients {
+			g.wants(c, "subscribed hello")
+		}
+	})
 }
 
 // A transaction that removes more members than are looked for one by one puts everybody on hold.

@@ -13,8 +13,9 @@ import (
 )
 
 // hold keeps the frames of a subscription while it is asked whether the client may still have them: after a transaction
-// that may have taken the right away. With a yes they go out in order. With a no, or without an answer in time, the
-// subscription ends, and nothing that was committed in or after that transaction has reached the client.
+// that may have taken the right away, or when the client has become another one by a new token. With a yes they go out in
+// order. With a no, or without an answer in time, the subscription ends, and nothing that was kept has reached the client.
+// These two are told apart: no answer is no refusal. Until the time is up it is asked again.
 //
 // What concerns it while it is on hold is another question, which is asked when the first one is answered: a yes lets go of
 // what was kept in between. Otherwise answers would come too late for ever where concerns come faster than they do.
@@ -26,6 +27,34 @@ type hold struct {
 	frames []heldFrame
 	bytes  int
 	asking bool
+	// authorize asks; nil is the channel's guard.
+	authorize Authorize
+	// undecided is how often there was no answer, and again when it is asked next.
+	undecided int
+	again     time.Time
+	// waiting are told when it was asked once, or is not asked any more.
+	waiting []func()
+}
+
+// Authorize asks whether a client may be subscribed. An error is a no, but for one that has a method Undecided which returns
+// true: then there was no answer. A panic is a no.
+type Authorize func(ctx context.Context, viewer any, s ScopeValue) error
+
+// undecided tells whether an error of Authorize says that there was no answer.
+func undecided(err error) bool {
+	u, ok := errors.AsType[interface {
+		error
+		Undecided() bool
+	}](err)
+	return ok && u.Undecided()
+}
+
+// told tells those who wait that there was an answer, or that none comes.
+func (s *hold) told() {
+	for _, f := range s.waiting {
+		f()
+	}
+	s.waiting = nil
 }
 
 // question is whether the client may have what is kept from a number on.
@@ -43,8 +72,11 @@ type heldFrame struct {
 const (
 	// holdTimeout bounds how long a subscription may be on hold after the last transaction that concerned it.
 	holdTimeout = 10 * time.Second
-	// holdAskers is how many authorizers are asked at the same time.
-	holdAskers = 8
+	// holdAskers is how many questions are open at the same time: authorizers ask what is open together.
+	holdAskers = 512
+	// undecidedPause is between two questions of which the first had no answer, at first; it doubles up to undecidedMost.
+	undecidedPause = 250 * time.Millisecond
+	undecidedMost  = 2 * time.Second
 	// holdPause is between two looks at which transactions have become visible, at first; it doubles up to holdPauseMost.
 	holdPause     = 2 * time.Millisecond
 	holdPauseMost = 250 * time.Millisecond
@@ -57,19 +89,47 @@ func (h *Hub) holdBack(s *subscription, concern Concern) {
 	if concern.Client != nil && !concern.Client(s.client.viewer, s.scope()) {
 		return
 	}
-	after := slices.Clone(s.group.channel().guard.unseen)
+	after := s.group.channel().unseen()
 	held := h.held[s]
 	switch {
 	case held == nil:
-		h.release(s.group)
-		h.held[s] = &hold{question: question{s.client.numbered, after}, until: time.Now().Add(holdTimeout)}
-		s.client.holds++
+		h.holdFrom(s, &hold{question: question{s.client.numbered, after}})
 	case held.next == nil:
 		held.next = &question{s.client.numbered, after}
 	default:
 		held.next.after = after
 	}
 	signal(h.holdWake)
+}
+
+// holdFrom puts a subscription on hold that is not.
+func (h *Hub) holdFrom(s *subscription, held *hold) {
+	h.release(s.group)
+	held.until = time.Now().Add(holdTimeout)
+	h.held[s] = held
+	s.client.holds++
+}
+
+// holdAgain asks about the client as it is now, by what authorize asks. What was kept is kept on: an answer about the client as it was
+// does not count for it.
+func (h *Hub) holdAgain(s *subscription, authorize Authorize, told func()) {
+	now := &hold{question: question{s.client.numbered, s.group.channel().unseen()}, authorize: authorize}
+	if was := h.held[s]; was != nil {
+		now.from, now.frames, now.bytes, now.waiting, now.until = was.from, was.frames, was.bytes, was.waiting, time.Now().Add(holdTimeout)
+		h.held[s] = now
+	} else {
+		h.holdFrom(s, now)
+	}
+	now.waiting = append(now.waiting, told)
+	signal(h.holdWake)
+}
+
+// unseen are the transactions that may have taken a right to the channel away and that no query has shown.
+func (ch *channel) unseen() []uint32 {
+	if ch.guard == nil {
+		return nil
+	}
+	return slices.Clone(ch.guard.unseen)
 }
 
 // scope is what the subscription is to.
@@ -125,6 +185,7 @@ func (h *Hub) letGo(s *subscription) (frames []heldFrame) {
 	c.held -= held.bytes
 	c.holds--
 	delete(h.held, s)
+	held.told()
 	h.pushKept(c)
 	h.letIn(c)
 	return frames
@@ -133,6 +194,7 @@ func (h *Hub) letGo(s *subscription) (frames []heldFrame) {
 // ask goes on to the next question.
 func (s *hold) ask(now time.Time) {
 	s.question, s.next, s.until = *s.next, nil, now.Add(holdTimeout)
+	s.undecided, s.again = 0, time.Time{}
 }
 
 // letGoBefore lets go of what was kept before the question that is open now.
@@ -156,7 +218,21 @@ func (h *Hub) revoke(s *subscription, why error) {
 	h.forbid(s)
 }
 
-var errNoAnswer = errors.New("there was no answer in time")
+// giveUpHold ends a subscription of which nobody could say in time whether the client may have it: that is no refusal.
+func (h *Hub) giveUpHold(s *subscription) {
+	h.undecided++
+	if now := time.Now(); now.Sub(h.undecidedLogged) > time.Second { // where one ends so, many do
+		h.undecidedLogged = now
+		h.logger.Warn("subscription ended: authorize gave no answer to whether its client still has the right to it",
+			zap.String("channel", s.group.channel().Name), zap.Duration("within", holdTimeout), zap.Uint64("total", h.undecided))
+	}
+	if s.group.extended {
+		h.end(s, protocol.CodeUnavailable, "it could not be found out whether the client may still see this")
+		return
+	}
+	h.drop(s)
+	h.dismiss(s.client, protocol.CloseTryAgainLater)
+}
 
 // settleHolds asks about the subscriptions that are on hold, until ctx ends.
 func (h *Hub) settleHolds(ctx context.Context) {
@@ -186,7 +262,7 @@ func (h *Hub) settleHolds(ctx context.Context) {
 // out, holds end when their time does.
 func (h *Hub) lookForHolds(ctx context.Context) {
 	h.mu.Lock()
-	unseen := slices.ContainsFunc(h.registry.guarded, func(ch *channel) bool { return len(ch.guard.unseen) > 0 })
+	unseen := h.visible != nil && slices.ContainsFunc(h.registry.guarded, func(ch *channel) bool { return len(ch.guard.unseen) > 0 })
 	h.mu.Unlock()
 	if !unseen {
 		return
@@ -213,45 +289,64 @@ func (h *Hub) settle(ctx context.Context, askers *errgroup.Group) (more bool) {
 	now := time.Now()
 	for s, held := range h.held {
 		guard := s.group.channel().guard
-		shown := !slices.ContainsFunc(held.after, func(xid uint32) bool { return slices.Contains(guard.unseen, xid) })
+		shown := guard == nil || !slices.ContainsFunc(held.after, func(xid uint32) bool { return slices.Contains(guard.unseen, xid) })
 		switch {
+		case now.After(held.until) && held.undecided > 0:
+			h.giveUpHold(s)
+		case shown && !held.asking && now.Before(held.again):
 		case shown && !held.asking: // also where its time has passed: it is not the client's fault that others were asked about
 			held.asking = true // before the asker may look
-			viewer, scope := s.client.viewer, s.scope()
+			viewer, scope, authorize := s.client.viewer, s.scope(), held.authorize
+			if authorize == nil {
+				authorize = guard.Authorize
+			}
 			if !askers.TryGo(func() error {
-				h.answered(s, held, askGuard(ctx, guard, viewer, scope))
+				h.answered(s, held, askGuard(ctx, authorize, viewer, scope))
 				return nil
 			}) {
 				held.asking = false
 				return true // an answer wakes it: to look at the others now is of no use
 			}
 		case now.After(held.until):
-			h.revoke(s, errNoAnswer)
+			h.giveUpHold(s)
 		}
 	}
 	return len(h.held) > 0 || slices.ContainsFunc(h.registry.guarded, func(ch *channel) bool { return len(ch.guard.unseen) > 0 })
 }
 
 // askGuard takes a panic for a no.
-func askGuard(ctx context.Context, g *guard, viewer any, s ScopeValue) (err error) {
+func askGuard(ctx context.Context, authorize Authorize, viewer any, s ScopeValue) (err error) {
 	defer func() {
 		if recover() != nil {
 			err = errPanicked
 		}
 	}()
-	return g.Authorize(ctx, viewer, s)
+	return authorize(ctx, viewer, s)
 }
 
 // answered ends a hold, or goes on to its next question. A no counts when there is none: what has concerned the subscription
-// since may have given the right back.
+// since may have given the right back. Where there was no answer it is asked again after a while, until its time is up.
 func (h *Hub) answered(s *subscription, asked *hold, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
 	defer signal(h.holdWake)
 	asked.asking = false
+	if h.held[s] != asked {
+		return
+	}
+	defer asked.told()
 	switch {
-	case h.held[s] != asked:
+	case undecided(err):
+		now := time.Now()
+		if asked.next != nil { // an answer to that is one to this
+			asked.after, asked.next = asked.next.after, nil
+		}
+		asked.again = now.Add(min(undecidedPause<<min(asked.undecided, 10), undecidedMost))
+		asked.undecided++
+		if now.After(asked.until) {
+			h.giveUpHold(s)
+		}
 	case err != nil && asked.next != nil:
 		from := asked.from // is not answered yet
 		asked.ask(time.Now())

@@ -23,10 +23,12 @@ type Hub struct {
 	logger     *zap.Logger
 	queueBytes int
 	snapshots  Snapshots
-	wake       chan struct{} // tells Run that a reading is wanted
-	batchWake  chan struct{} // tells Run that there is a batch
-	visible    func(context.Context) (cdc.Visibility, error)
-	holdWake   chan struct{} // tells Run that a subscription is on hold
+	// snapshotReaders is how many are read at the same time.
+	snapshotReaders int
+	wake            chan struct{} // tells Run that a reading is wanted
+	batchWake       chan struct{} // tells Run that there is a batch
+	visible         func(context.Context) (cdc.Visibility, error)
+	holdWake        chan struct{} // tells Run that a subscription is on hold
 
 	heartbeat time.Duration
 	nudge     func(context.Context) error
@@ -70,8 +72,9 @@ type Hub struct {
 	delivered cdc.LSN // the last transaction of the log
 	ingested  uint64  // transactions that came beside it
 
-	held    map[*subscription]*hold // the subscriptions on hold
-	revoked uint64
+	held               map[*subscription]*hold // the subscriptions on hold
+	revoked, undecided uint64
+	undecidedLogged    time.Time // when it was last logged that one ended without an answer
 
 	lost []*Client // that take no more, and have not been let go of: see dropLost
 
@@ -88,6 +91,8 @@ type Options struct {
 	QueueBytes int
 	// Snapshots reads the snapshots of channels that have them; nil where none has.
 	Snapshots Snapshots
+	// SnapshotReaders is how many of them are read at the same time; 0 stands for four.
+	SnapshotReaders int
 	// Resume bounds what is kept for clients that come back.
 	Resume ResumeOptions
 	// Heartbeat is how often a client of the extended protocol hears where the stream is; 0 stands for 15 seconds.
@@ -115,7 +120,7 @@ func NewHub(o Options) (*Hub, error) {
 		return nil, errors.New("a channel has a guard, and nobody says which transactions are visible")
 	}
 	h := &Hub{
-		logger: o.Log, queueBytes: o.QueueBytes, snapshots: o.Snapshots, wake: make(chan struct{}, 1), batchWake: make(chan struct{}, 1), registry: registry,
+		logger: o.Log, queueBytes: o.QueueBytes, snapshots: o.Snapshots, snapshotReaders: cmp.Or(o.SnapshotReaders, snapshotReaders), wake: make(chan struct{}, 1), batchWake: make(chan struct{}, 1), registry: registry,
 		heartbeat: cmp.Or(o.Heartbeat, defaultHeartbeat), nudge: o.Nudge,
 		clients: map[*Client]struct{}{}, shapes: map[uint32]shape{},
 		readings: map[*topic]*reading{}, running: map[*reading]struct{}{}, unseen: unseen{limit: maxUnseen},
@@ -138,9 +143,7 @@ func (h *Hub) Run(ctx context.Context) {
 		running.Go(func() { h.readSnapshots(ctx) })
 		running.Go(func() { h.watchVisibility(ctx) })
 	}
-	if len(h.registry.guarded) > 0 {
-		running.Go(func() { h.settleHolds(ctx) })
-	}
+	running.Go(func() { h.settleHolds(ctx) })
 	running.Wait()
 }
 
@@ -272,6 +275,7 @@ type Stats struct {
 	QueueBytes    int    // waiting in all queues and on hold; a frame that is shared counts once for each
 	OnHold        int    // subscriptions that wait for whether their client still has the right to them
 	Revoked       uint64 // subscriptions whose client had lost it, since the start
+	Undecided     uint64 // subscriptions that ended since nobody could say in time whether the client has it, since the start
 	// FilterFailures counts, by channel, how often a filter had no answer for a row and a client, so that the row was not
 	// shown. Channels without a filter are not in it.
 	FilterFailures map[string]uint64
@@ -289,7 +293,7 @@ func (h *Hub) Stats() Stats {
 	defer h.mu.Unlock()
 	s := Stats{
 		Clients: len(h.clients), Subscriptions: h.subscriptions, Events: h.events, Frames: h.frames,
-		OnHold: len(h.held), Revoked: h.revoked, FilterFailures: map[string]uint64{}, ResolverFailures: map[string]uint64{},
+		OnHold: len(h.held), Revoked: h.revoked, Undecided: h.undecided, FilterFailures: map[string]uint64{}, ResolverFailures: map[string]uint64{},
 		SnapshotFailures: map[string]uint64{}, Overflows: map[string]uint64{},
 	}
 	for name, ch := range h.registry.byName {

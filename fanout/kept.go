@@ -61,6 +61,9 @@ func (c *Client) forgetKept(s *subscription) {
 // pushKept lets go of what waits for no answer any more. A transaction of which nothing is left is not told of, unless a part
 // of it was: then the client has to learn that it is over.
 func (h *Hub) pushKept(c *Client) {
+	if len(c.kept) == 0 {
+		return
+	}
 	until, split := c.answeredUpTo(), false
 	for len(c.kept) > 0 && c.kept[0].number < until {
 		k := c.kept[0]

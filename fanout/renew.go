@@ -8,20 +8,6 @@ type Held struct {
 	Scope   ScopeValue
 }
 
-// Held lists the client's subscriptions.
-func (c *Client) Held() []Held {
-	c.hub.mu.Lock()
-	defer c.hub.mu.Unlock()
-	held := make([]Held, 0, len(c.subs))
-	for t := range c.subs {
-		held = append(held, Held{t.channel().Name, ScopeValue{Column: t.index.Column, Type: t.index.Type, Text: t.value}})
-	}
-	return held
-}
-
-// Forbid ends a subscription that the client may not have any more, if it has it, and says so.
-func (c *Client) Forbid(held Held) { c.with(held, c.hub.forbid) }
-
 // forbid ends a subscription that the client may not have any more, and says so.
 func (h *Hub) forbid(s *subscription) {
 	if s.group.extended {
@@ -56,15 +42,30 @@ func (c *Client) subscription(held Held) *subscription {
 	return nil
 }
 
-// Renew makes viewer who the client is. The views of channels whose filter looks at that begin anew.
-func (c *Client) Renew(viewer any) {
+// Renew makes viewer who the client is. The views of channels whose filter looks at that begin anew. authorize says who
+// decides about a channel, nil where everybody may have it: until there is an answer, nothing of the channel's subscriptions
+// reaches the client, and without one they end as others on hold do. The channel that is returned is closed when each was asked
+// about once. The hub has to Run.
+func (c *Client) Renew(viewer any, authorize func(channel string) Authorize) <-chan struct{} {
 	h := c.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
 	c.viewer = viewer
 	c.renewed++
+	asked := make(chan struct{})
+	left := 1 // those of which we do not know, and this call itself
+	told := func() {
+		if left--; left == 0 {
+			close(asked)
+		}
+	}
+	defer told()
 	for t, s := range c.subs {
+		if decides := authorize(t.channel().Name); decides != nil {
+			left++
+			h.holdAgain(s, decides, told)
+		}
 		switch {
 		case !t.channel().apart():
 		case s.waits(): // its rows may have been judged already
@@ -74,4 +75,5 @@ func (c *Client) Renew(viewer any) {
 			h.beginOneAnew(s, protocol.ResetRestart)
 		}
 	}
+	return asked
 }

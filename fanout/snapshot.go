@@ -54,7 +54,7 @@ type Order struct {
 //     before it makes it visible, and with synchronous standbys long before. So the hub keeps every transaction until a
 //     later look at the database shows it, and completes a snapshot from there: see unseen.
 const (
-	// snapshotReaders is how many snapshots are read at the same time.
+	// snapshotReaders is how many snapshots are read at the same time where Options do not say it.
 	snapshotReaders = 4
 	// snapshotTimeout bounds one reading, waiting for a connection included.
 	snapshotTimeout = 10 * time.Second
@@ -138,7 +138,7 @@ func (h *Hub) leave(s *subscription) {
 // readSnapshots reads what is wanted, until ctx ends and no reading is left.
 func (h *Hub) readSnapshots(ctx context.Context) {
 	var readers errgroup.Group
-	readers.SetLimit(snapshotReaders)
+	readers.SetLimit(h.snapshotReaders)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {

@@ -28,24 +28,47 @@ func (s *session) authorize(ctx context.Context, m protocol.Message) error {
 	if err != nil {
 		return err
 	}
-	if !s.authorized(ctx, m.Channel, value) {
-		s.client.Drop(fanout.Held{Channel: m.Channel, Scope: value}) // who asks again and may not, has no right to the first
-		return &protocol.Error{Code: protocol.CodeForbidden, Detail: "the client may not subscribe to this scope"}
+	authorize := s.gateway.authorizer(m.Channel)
+	if authorize == nil {
+		return nil
 	}
-	return nil
+	switch err := authorize(ctx, s.principal, value); {
+	case err == nil:
+		return nil
+	case auth.Undecided(err): // who has the subscription keeps it: nobody has said no
+		return &protocol.Error{Code: protocol.CodeUnavailable, Detail: "it could not be decided whether the client may subscribe"}
+	}
+	s.client.Drop(fanout.Held{Channel: m.Channel, Scope: value}) // who asks again and may not, has no right to the first
+	return &protocol.Error{Code: protocol.CodeForbidden, Detail: "the client may not subscribe to this scope"}
 }
 
-func (s *session) authorized(ctx context.Context, channel string, value fanout.ScopeValue) bool {
-	authorizer := s.gateway.options.Authorize[channel]
+// authorizer asks about subscriptions to a channel; nil is for one that is everybody's. What it denies is logged.
+func (g *Gateway) authorizer(channel string) fanout.Authorize {
+	authorizer := g.options.Authorize[channel]
 	if authorizer == nil {
-		return true
+		return nil
 	}
-	subscription := auth.Subscription{Channel: channel, Scope: auth.Scope{Column: value.Column, Value: value.Native()}}
-	err := authorizer.Authorize(ctx, s.principal, subscription)
-	if err != nil {
-		s.gateway.options.Log.Debug("not authorized", zap.String("channel", channel), zap.Error(err))
+	return func(ctx context.Context, viewer any, value fanout.ScopeValue) error {
+		principal, _ := viewer.(*auth.Principal) // nobody is let through as nil
+		subscription := auth.Subscription{Channel: channel, Scope: auth.Scope{Column: value.Column, Value: value.Native()}}
+		err := authorizer.Authorize(ctx, principal, subscription)
+		if err != nil {
+			g.noteUnauthorized(subscription, principal, err)
+		}
+		return err
 	}
-	return err == nil
+}
+
+// noteUnauthorized notes that a client may not have a subscription, or that nobody could say. Who it is and which scope it
+// asked for is only said at debug, where each has a line of its own.
+func (g *Gateway) noteUnauthorized(s auth.Subscription, p *auth.Principal, err error) {
+	g.options.Log.Debug("not authorized", zap.String("channel", s.Channel), zap.String("scope", s.Scope.Column), zap.Any("value", s.Scope.Value),
+		zap.String("subject", p.Subject()), zap.Error(err))
+	reason := RefusedForbidden
+	if auth.Undecided(err) {
+		reason = RefusedUnavailable
+	}
+	g.refusals.note(reason, zap.String("channel", s.Channel), zap.String("scope", s.Scope.Column), zap.Error(err))
 }
 
 // errOtherSubject: a token with which somebody else would go on as the one who came.
@@ -74,16 +97,20 @@ func (s *session) renew(ctx context.Context, token string) error {
 	}
 	s.principal = p
 	s.expire()
-	s.client.Renew(p)
-	for _, held := range s.client.Held() {
-		if !s.authorized(ctx, held.Channel, held.Scope) {
-			s.client.Forbid(held)
-		}
+	asked := s.client.Renew(p, s.gateway.authorizer)
+	timer := time.NewTimer(renewPatience)
+	defer timer.Stop()
+	select {
+	case <-asked:
+	case <-timer.C: // what is not decided yet is still on hold
 	}
 	expires, _ := p.Expires()
 	s.client.Send(protocol.AppendAuthenticated(nil, expires))
 	return nil
 }
+
+// renewPatience is how long the answer to a renewal waits for what is decided of the client's subscriptions.
+const renewPatience = 5 * time.Second
 
 // expire closes the connection when the principal's credentials do, and no longer when those of the one before would have.
 func (s *session) expire() {

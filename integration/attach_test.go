@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -118,6 +119,8 @@ func TestAGoFunctionAuthorizes(t *testing.T) {
 			case s.Scope.Value == int64(4): // it waits for somebody who does not answer
 				<-ctx.Done()
 				return ctx.Err()
+			case s.Scope.Value == int64(5): // or knows that there is none
+				return fmt.Errorf("canary: %w", reactive.ErrUnavailable)
 			case s.Scope.Value != int64(1) || p.Subject() != "ada":
 				return errors.New("canary: no member")
 			}
@@ -126,9 +129,14 @@ func TestAGoFunctionAuthorizes(t *testing.T) {
 	}})
 	ada := a.as(t, "ada")
 	ada.subscribe("message", "conversation_id", "1")
-	for _, value := range []string{"2", "3", "4"} {
+	for _, value := range []string{"2", "3"} {
 		ada.send(`{"type":"subscribe","channel":"message","scope":{"col":"conversation_id","value":` + value + `}}`)
 		ada.expect(`{"type":"error","code":"forbidden"}`)
+	}
+	for _, value := range []string{"4", "5"} { // without an answer that is no refusal
+		waiting := a.as(t, "ada")
+		waiting.send(`{"type":"subscribe","channel":"message","scope":{"col":"conversation_id","value":` + value + `}}`)
+		waiting.expectClose(1013, "try again later")
 	}
 	bob := a.as(t, "bob")
 	bob.send(`{"type":"subscribe","channel":"message","scope":{"col":"conversation_id","value":1}}`)

@@ -292,7 +292,7 @@ reactive:
 	c, _ := connectExtended(t, g, nil)
 	told := map[string]string{
 		"snapshot_unavailable": "the snapshot could not be read: try again",
-		"forbidden":            "the client may not subscribe to this scope",
+		"unavailable":          "it could not be decided whether the client may subscribe",
 	}
 	c.send(subscribeTo(1, ""))
 	c.await("subscribed")
@@ -301,7 +301,7 @@ reactive:
 		t.Errorf("%s: %s", f.Code, f.Message)
 	}
 	c.send(`{"type":"subscribe","channel":"conversation","scope":{"col":"id","value":1}}`)
-	if f := c.await("error"); f.Code != "forbidden" || f.Message != told[f.Code] {
+	if f := c.await("error"); f.Code != "unavailable" || f.Message != told[f.Code] {
 		t.Errorf("%s: %s", f.Code, f.Message)
 	}
 }

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -41,8 +42,16 @@ func pin(config *pgconn.Config) {
 	}
 }
 
+// PoolOptions says what a pool's sessions are for.
+type PoolOptions struct {
+	// MaxConns bounds the connections; 0 is four.
+	MaxConns int32
+	// MaxRowBytes bounds a row that a query returns, where it is not 0: a bigger one ends the connection before it is held.
+	MaxRowBytes int
+}
+
 // OpenPool makes the pool for everything beside the stream: catalog, setup, checkpoint. It does not connect yet.
-func OpenPool(ctx context.Context, url string, adjust ...func(*pgxpool.Config)) (*pgxpool.Pool, error) {
+func OpenPool(ctx context.Context, url string, options PoolOptions) (*pgxpool.Pool, error) {
 	config, err := parsePoolURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("parse database URL: %w", err)
@@ -58,10 +67,10 @@ func OpenPool(ctx context.Context, url string, adjust ...func(*pgxpool.Config)) 
 		}
 		return err
 	}
-	config.MaxConns = poolSize
+	config.MaxConns = cmp.Or(options.MaxConns, poolSize)
 	config.MinConns = 0
-	for _, f := range adjust {
-		f(config)
+	if options.MaxRowBytes > 0 {
+		config.ConnConfig.MaxProtocolMessageBodyLen = max(options.MaxRowBytes, leastBoundedRow)
 	}
 	return pgxpool.NewWithConfig(ctx, config)
 }

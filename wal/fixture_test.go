@@ -61,7 +61,7 @@ func admits(t testing.TB, url string) bool {
 
 func newServer(t testing.TB, url string) *wal.Server {
 	t.Helper()
-	pool, err := wal.OpenPool(t.Context(), url)
+	pool, err := wal.OpenPool(t.Context(), url, wal.PoolOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -107,7 +107,7 @@ func TestP74EveryClassOfErrorsIsJudged(t *testing.T) {
 // connecting judges the error of connecting to a server.
 func connecting(t *testing.T, url string) wal.Verdict {
 	t.Helper()
-	pool, err := wal.OpenPool(t.Context(), url)
+	pool, err := wal.OpenPool(t.Context(), url, wal.PoolOptions{})
 	if err != nil {
 		return wal.Judge(err)
 	}

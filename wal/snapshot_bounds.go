@@ -7,18 +7,10 @@ import (
 	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // leastBoundedRow is what a row of the catalog may have, whatever bound is asked for.
 const leastBoundedRow = 64 << 10
-
-// BoundRows ends a connection of the pool whose query returns a row of more bytes, before the row is held. It costs nothing.
-func BoundRows(bytes int) func(*pgxpool.Config) {
-	return func(config *pgxpool.Config) {
-		config.ConnConfig.MaxProtocolMessageBodyLen = max(bytes, leastBoundedRow)
-	}
-}
 
 // ErrRowTooBig says that one row is more than a snapshot may hold.
 var ErrRowTooBig = errors.New("a row of it is bigger than a snapshot may be, half of queueBytes: exclude the column that is so big, or set queueBytes higher")

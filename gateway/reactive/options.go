@@ -10,6 +10,9 @@ import (
 	"github.com/reactive-gw/reactive-gw/cdc/ingest"
 )
 
+// ErrUnavailable is what an error of Authorize wraps that is neither a yes nor a no: whom it asks gives no answer now.
+var ErrUnavailable = auth.ErrUnavailable
+
 // Options say what Start starts.
 type Options struct {
 	// DatabaseURL is the connection string of the PostgreSQL primary, URL or keyword/value pairs. It is required, and counts
@@ -44,8 +47,10 @@ type Options struct {
 
 // Channel decides in Go what the channel's entry in Config does not say. An entry that says it too is refused.
 type Channel struct {
-	// Authorize returns nil where the client may subscribe to the scope; the function nil lets everybody who got in. Any error
-	// is a no, and the client is told "forbidden". The error's text is not logged.
+	// Authorize returns nil where the client may subscribe to the scope; the function nil lets everybody who got in. An error
+	// is a no, and the client is told "forbidden". Where whom it asks gives no answer, it returns an error that wraps
+	// ErrUnavailable, or that of ctx: the client is told "unavailable" or, in the base protocol, closed with 1013, to try again;
+	// and what it is subscribed to already waits until there is an answer. The error's text is not logged.
 	//
 	// It is called by many goroutines at once, one for each client, and may wait: so does the client, and so does Stop. ctx ends
 	// after 5 seconds. It is asked when a client subscribes, or renews its token, and not in between: for rights that end while

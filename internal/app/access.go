@@ -25,7 +25,7 @@ type access struct {
 }
 
 // newAccess makes what the configuration wants. What cannot be made is a *config.Error with the place in the file.
-func newAccess(ctx context.Context, cfg *config.Config, functions Functions, pool *pgxpool.Pool, log *zap.Logger) (*access, error) {
+func newAccess(ctx context.Context, cfg *config.Config, functions Functions, tables *served, pool *pgxpool.Pool, log *zap.Logger) (*access, error) {
 	a := &access{start: func(context.Context) error { return nil }}
 	var problems []config.Problem
 	if cfg.Authenticate != nil {
@@ -33,7 +33,7 @@ func newAccess(ctx context.Context, cfg *config.Config, functions Functions, poo
 			problems = append(problems, authenticateProblem(cfg, err))
 		}
 	}
-	more, err := a.authorize(ctx, cfg, pool)
+	more, err := a.authorize(ctx, cfg, tables, pool)
 	if err == nil {
 		err = config.NewError(append(problems, more...)...)
 	}
@@ -53,7 +53,7 @@ func newAccess(ctx context.Context, cfg *config.Config, functions Functions, poo
 }
 
 // authorize makes the authorizers and tries those that can be tried.
-func (a *access) authorize(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool) (problems []config.Problem, err error) {
+func (a *access) authorize(ctx context.Context, cfg *config.Config, tables *served, pool *pgxpool.Pool) (problems []config.Problem, err error) {
 	a.authorizers, a.scopeColumns = map[string]auth.Authorizer{}, map[string]string{}
 	fail := func(path string, err error, fix string) {
 		problems = append(problems, cfg.Problem(path, err.Error(), fix))
@@ -62,19 +62,20 @@ func (a *access) authorize(ctx context.Context, cfg *config.Config, pool *pgxpoo
 		if entry.Authorize == nil {
 			continue
 		}
-		authorizer, err := a.authorizer(entry, pool)
+		known := &auth.Types{Claims: claimTypes(cfg), Scope: tables.scopeType(entry.Channel)}
+		authorizer, err := a.authorizer(entry, known, pool)
 		if err != nil {
 			if auth.PlainHTTP(err) {
 				fail(fmt.Sprintf("reactive[%d].authorize.webhook", i), err, plainHTTPFix("authorize"))
 				continue
 			}
-			fail(fmt.Sprintf("reactive[%d].authorize", i), err, authorizeFix(entry.Authorize))
+			fail(fmt.Sprintf("reactive[%d].authorize", i), err, mismatchFix(err, authorizeFix(entry.Authorize)))
 			continue
 		}
 		if c, ok := authorizer.(checker); ok {
 			switch err := c.Check(ctx); {
 			case err == nil:
-			case wal.Temporary(err):
+			case wal.Temporary(err) && !auth.Unanswerable(err):
 				return nil, err
 			default:
 				fail(fmt.Sprintf("reactive[%d].authorize", i), err, authorizeFix(entry.Authorize))
@@ -122,7 +123,8 @@ func authorizeFix(c *config.Authorize) string {
 	case c.CEL != "":
 		return `write a CEL expression over ctx, channel and scope that comes to a bool, such as "ctx.role == 'admin'"`
 	case c.SQL != "":
-		return "write a query that comes to one bool, with $scope and $ctx.claim, over tables that the gateway's role may SELECT"
+		return "write one query, over tables that the gateway's role may SELECT, that comes to a boolean, such as \"select exists (select 1 from member " +
+			"where conversation_id = $scope and user_id = $ctx.sub)\", or to a row for those who may, such as \"select 1 from member where ...\""
 	case c.Member != nil:
 		return "name a table and columns of it that exist, and that the gateway's role may SELECT"
 	}
@@ -219,8 +221,8 @@ func (a *access) keys(c *config.JWT, log *zap.Logger) (auth.Keys, error) {
 	return auth.JWKS(file)
 }
 
-func (a *access) authorizer(entry config.Reactive, pool *pgxpool.Pool) (auth.Authorizer, error) {
-	c, query := entry.Authorize, queryRow(pool)
+func (a *access) authorizer(entry config.Reactive, known *auth.Types, pool *pgxpool.Pool) (auth.Authorizer, error) {
+	c, database := entry.Authorize, accessDatabase{pool}
 	column := ""
 	if len(entry.Scopes) == 1 {
 		column = entry.Scopes[0]
@@ -228,12 +230,12 @@ func (a *access) authorizer(entry config.Reactive, pool *pgxpool.Pool) (auth.Aut
 	a.scopeColumns[entry.Channel] = column
 	switch {
 	case c.CEL != "":
-		return auth.NewCEL(c.CEL)
+		return auth.NewCEL(c.CEL, known)
 	case c.SQL != "":
-		return auth.NewSQL(auth.SQLOptions{Query: query, Statement: c.SQL, Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor})
+		return auth.NewSQL(auth.SQLOptions{Database: database, Statement: c.SQL, Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor})
 	case c.Member != nil:
 		return auth.NewMember(auth.MemberOptions{
-			Query: query, Schema: c.Member.Table.Schema, Table: c.Member.Table.Name, Scope: c.Member.Scope, User: c.Member.User,
+			Database: database, Schema: c.Member.Table.Schema, Table: c.Member.Table.Name, Scope: c.Member.Scope, User: c.Member.User,
 			Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor,
 		})
 	}
@@ -243,11 +245,4 @@ func (a *access) authorizer(entry config.Reactive, pool *pgxpool.Pool) (auth.Aut
 	}
 	a.closers = append(a.closers, w.Close)
 	return w, nil
-}
-
-// queryRow lets package auth, which knows no driver, ask the database.
-func queryRow(pool *pgxpool.Pool) auth.QueryRow {
-	return func(ctx context.Context, statement string, args ...any) auth.RowScanner {
-		return pool.QueryRow(ctx, statement, args...)
-	}
 }

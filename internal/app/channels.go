@@ -175,6 +175,7 @@ type resolver struct {
 	err       error // of the connection
 	served    *served
 	problems  []config.Problem
+	labels    map[uint32][]string // of enums that were asked about
 }
 
 func (r *resolver) problem(path, fix, format string, args ...any) {
@@ -228,7 +229,7 @@ func (r *resolver) channel(entry config.Reactive, t *wal.TableInfo, path string)
 		Name: entry.Channel, Schema: t.Schema, Table: t.Name, Scopes: scopes, Exclude: entry.Columns.Exclude, Columns: columnNames(t),
 		Snapshot: r.snapshot(entry, t, path), BatchEvery: entry.Batch,
 	}
-	ch.Filter, ch.FilterColumns = r.filter(entry, typesOf(t), columnNames(t), path)
+	ch.Filter, ch.FilterColumns = r.filter(entry, typesOf(t), columnNames(t), path, r.known(entry, t))
 	if sources != nil {
 		ch.Resolver, ch.ResolverColumns = sources.resolver(), sources.columns
 		r.snapshotBy(entry, sources, scopes)
@@ -249,7 +250,7 @@ func typesOf(t *wal.TableInfo) columnTypes {
 }
 
 // filter is nil where every client sees every row. columns are those that there are.
-func (r *resolver) filter(entry config.Reactive, typeOf columnTypes, columns []string, path string) (fanout.RowFilter, []fanout.InputColumn) {
+func (r *resolver) filter(entry config.Reactive, typeOf columnTypes, columns []string, path string, known *auth.Types) (fanout.RowFilter, []fanout.InputColumn) {
 	if f := r.functions.Channels[entry.Channel]; f.FilterRow != nil {
 		place := functionPath(entry.Channel, "FilterColumns")
 		return filterFunction{f, r.served.types}, r.inputs(f.FilterColumns, entry.Table, typeOf, columns, place)
@@ -258,9 +259,9 @@ func (r *resolver) filter(entry config.Reactive, typeOf columnTypes, columns []s
 		return nil, nil
 	}
 	place := path + ".filterRow"
-	filter, err := auth.NewFilter(entry.FilterRow)
+	filter, err := auth.NewFilter(entry.FilterRow, known)
 	if err != nil {
-		r.problem(place, `write a CEL expression that comes to a bool, such as "!row.private || row.author_id == ctx.sub"`, "%v", err)
+		r.problem(place, mismatchFix(err, `write a CEL expression that comes to a bool, such as "!row.private || row.author_id == ctx.sub"`), "%v", err)
 		return nil, nil
 	}
 	return rowFilter{filter, r.served.types}, r.inputs(filter.Columns(), entry.Table, typeOf, columns, place)

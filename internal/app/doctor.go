@@ -21,7 +21,7 @@ var errUnhealthy = errors.New("the database needs mending")
 // doctor looks at everything that the gateway depends on in the database, changes nothing, and prints what it found with
 // the SQL that mends it.
 func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
-	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal())
+	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal(), wal.PoolOptions{})
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	findings := facts.Findings(tables.wants(cfg))
 	access := &access{}
 	defer access.close()
-	problems, err := access.authorize(ctx, cfg, pool)
+	problems, err := access.authorize(ctx, cfg, tables, pool)
 	if err == nil {
 		err = config.NewError(problems...)
 	}
@@ -49,7 +49,11 @@ func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	findings = slices.Concat(findings, tables.findings, unguarded)
+	room, err := wal.ConnectionFinding(ctx, pool, cfg.DatabasePool)
+	if err != nil {
+		return err
+	}
+	findings = append(slices.Concat(findings, tables.findings, unguarded), room)
 	schema, err := migrationFinding(ctx, database, facts.Role)
 	if err != nil {
 		return err

@@ -50,7 +50,7 @@ func (r *resolver) ingestedEntry(entry config.Reactive, t *wal.TableInfo, path s
 				Column: name, Type: fanout.Text, TypeOID: pgtype.TextOID, Resolved: len(sources.of(name)) > 0,
 			})
 		}
-		ch.Filter, ch.FilterColumns = r.filter(entry, typeOf, nil, path)
+		ch.Filter, ch.FilterColumns = r.filter(entry, typeOf, nil, path, r.known(entry, nil))
 		if sources != nil {
 			ch.Resolver, ch.ResolverColumns = sources.resolver(), sources.columns
 		}

@@ -151,7 +151,7 @@ func (s *Service) migrationsWait(w migrations.Wait) {
 
 // migrateUp applies what is pending and says so.
 func migrateUp(ctx context.Context, cfg *config.Config, out, warnings io.Writer) error {
-	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal())
+	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal(), wal.PoolOptions{})
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func applyMigrations(ctx context.Context, pool *pgxpool.Pool, out, warnings io.W
 
 // migrateStatus lists the migrations.
 func migrateStatus(ctx context.Context, cfg *config.Config, out io.Writer) error {
-	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal())
+	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal(), wal.PoolOptions{})
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func (r *resolver) scopeSources(entry config.Reactive, t *wal.TableInfo, typeOf 
 		if given.SQL != "" {
 			source, names = r.scopeQuery(given, entry, place)
 		} else {
-			source, names = r.scopeExpression(given.CEL, t, place)
+			source, names = r.scopeExpression(given.CEL, t, place, r.known(entry, t))
 		}
 		inputs := r.inputs(names, entry.Table, typeOf, columnNames(t), place)
 		if source == nil || len(inputs) < len(names) {
@@ -81,10 +81,10 @@ func (r *resolver) scopeSources(entry config.Reactive, t *wal.TableInfo, typeOf 
 	return s
 }
 
-func (r *resolver) scopeExpression(source string, t *wal.TableInfo, place string) (*scopeSource, []string) {
-	e, err := auth.NewScopeResolver(source)
+func (r *resolver) scopeExpression(source string, t *wal.TableInfo, place string, known *auth.Types) (*scopeSource, []string) {
+	e, err := auth.NewScopeResolver(source, known)
 	if err != nil {
-		r.problem(place, `write a CEL expression such as "{'col': 'order_id', 'value': row.order_id}"`, "%v", err)
+		r.problem(place, mismatchFix(err, `write a CEL expression such as "{'col': 'order_id', 'value': row.order_id}"`), "%v", err)
 		return nil, nil
 	}
 	return &scopeSource{place: place, scopes: e.Scopes(), expression: e, column: t.Column(e.Plain())}, e.Columns()

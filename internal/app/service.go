@@ -74,18 +74,21 @@ func (s *Service) Run(ctx, late context.Context, serving func()) error {
 	if s.descriptors.short() {
 		s.log.Warn("few file descriptors", zap.String("detail", s.descriptors.String()), zap.String("do", s.descriptors.remedy()))
 	}
-	pool, err := wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal())
+	pool, err := wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.PoolOptions{})
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
 	// Pools of their own, so that a storm of snapshots, or a table that is locked for long, keeps neither checkpoints nor
 	// the set-up from the database, nor makes an authorizer deny for want of an answer.
-	if s.snapshotPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.BoundRows(s.cfg.QueueBytes/2)); err != nil {
+	size := int32(s.cfg.DatabasePool) // which is 1,000 at most
+	s.snapshotPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.PoolOptions{MaxConns: size, MaxRowBytes: s.cfg.QueueBytes / 2})
+	if err != nil {
 		return err
 	}
 	defer s.snapshotPool.Close()
-	if s.accessPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.BoundRows(s.cfg.MaxRowBytes)); err != nil {
+	s.accessPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.PoolOptions{MaxConns: size, MaxRowBytes: s.cfg.MaxRowBytes})
+	if err != nil {
 		return err
 	}
 	defer s.accessPool.Close()
@@ -178,7 +181,7 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 		return nil, config.NewError(s.cfg.Problem("spillDir", err.Error(), "name a directory that exists and that the gateway's user may write"))
 	}
 	// Before the database is changed, for it finds out what is wrong with the configuration.
-	access, err := newAccess(ctx, s.cfg, s.functions, s.accessPool, s.log.Named("auth"))
+	access, err := newAccess(ctx, s.cfg, s.functions, tables, s.accessPool, s.log.Named("auth"))
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +198,11 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range slices.Concat(facts.Findings(want), tables.findings, unguarded) {
+	room, err := wal.ConnectionFinding(ctx, s.database.Pool, s.cfg.DatabasePool)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range slices.Concat(facts.Findings(want), tables.findings, unguarded, []wal.Finding{room}) {
 		if f.Level == wal.Warn {
 			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
 		}
@@ -207,7 +214,7 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 		Channels: tables.allChannels(), QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"), Resume: fanout.ResumeOptions(s.cfg.Resume), Nudge: s.database.Nudge,
 		Snapshots: snapshots{&wal.Snapshotter{
 			Pool: s.snapshotPool, Publication: s.cfg.Publication, Version: facts.Version, Types: tables.types, MaxBytes: s.cfg.QueueBytes / 2,
-		}, tables.matches, tables.unpublished()},
+		}, tables.matches, tables.unpublished()}, SnapshotReaders: s.cfg.DatabasePool,
 		Visible: (&wal.Snapshotter{Pool: s.accessPool}).Visibility,
 	})
 	if err != nil {

@@ -20,7 +20,7 @@ var errIncomplete = errors.New("not everything was removed: see above")
 
 // uninstall lists what setup made in the database. With yes it removes that.
 func uninstall(ctx context.Context, cfg *config.Config, yes bool, out io.Writer) error {
-	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal())
+	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal(), wal.PoolOptions{})
 	if err != nil {
 		return err
 	}

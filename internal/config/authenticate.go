@@ -16,6 +16,8 @@ type Authenticate struct {
 	JWT     *JWT
 	Webhook *AuthenticateWebhook
 	Headers *TrustedHeaders
+	// Claims says what claims hold, for those of which it is known.
+	Claims map[string]ClaimType
 }
 
 // JWT configures tokens. One of the four key sources is set.
@@ -70,6 +72,7 @@ func (d *document) authenticate(path string, node ast.Node) *Authenticate {
 		{"jwt", func(path string, node ast.Node) { a.JWT = d.jwt(path, node) }},
 		{"webhook", func(path string, node ast.Node) { a.Webhook = d.authenticateWebhook(path, node) }},
 		{"headers", func(path string, node ast.Node) { a.Headers = d.trustedHeaders(path, node) }},
+		{"claims", func(path string, node ast.Node) { a.Claims = d.claims(path, node) }},
 	})
 	if len(d.problems) == before {
 		d.exactlyOne(path, map[string]bool{"jwt": a.JWT != nil, "webhook": a.Webhook != nil, "headers": a.Headers != nil})

@@ -45,6 +45,8 @@ type Config struct {
 	MaxSubscriptions int
 	// MaxMessagesPerSecond is how many messages a client may send, on the average of ten seconds; at least 1.
 	MaxMessagesPerSecond int
+	// DatabasePool is how many connections snapshots may have, and the questions of rights and scopes as many again: 1 to 1000.
+	DatabasePool int
 	// QueueBytes is how much may wait for one slow client, in bytes; at least 1.
 	QueueBytes int
 	// SpillBytes is how much of transactions that have not ended yet is kept in memory, in bytes; at least 1. What is more

@@ -108,7 +108,7 @@ func TestKeysThatAreRefused(t *testing.T) {
 			want: `reactive.yaml:3:5: unknown key "wibble": write one of table, channel, source, scopes, resolveScopes, snapshot, batchMs, authorize, filterRow, columns`},
 		{name: "secret as a key", file: "? postgres://app:canary@db.internal/app\n: 1\n",
 			want: "reactive.yaml:1:1: unknown key (hidden): write one of databaseUrl, slot, publication, setup, listen, " +
-				"allowAnonymous, path, admin, pprof, allowedOrigins, allowedHosts, logLevel, maxConnections, maxSubscriptions, maxMessagesPerSecond, " +
+				"allowAnonymous, path, admin, pprof, allowedOrigins, allowedHosts, logLevel, maxConnections, maxSubscriptions, maxMessagesPerSecond, databasePool, " +
 				"queueBytes, spillBytes, spillDir, maxRowBytes, writeTimeout, pingInterval, compression, drainTimeout, bigintAs, authenticate, ingest, reactive, resume"},
 		{name: "number as a key", file: "reactive:\n  - 1: message\n",
 			want: "reactive.yaml:2:5: a key is not plain text: write one of table, channel, source, scopes, resolveScopes, snapshot, batchMs, authorize, filterRow, columns"},

@@ -74,6 +74,7 @@ func precedence() map[string][4]string {
 		"maxConnections":       {"1", "2", "3", "10000"},
 		"maxSubscriptions":     {"1", "2", "3", "1000"},
 		"maxMessagesPerSecond": {"1", "2", "3", "200"},
+		"databasePool":         {"1", "2", "1000", "8"},
 		"queueBytes":           {"65536", "67108864", "1073741824", "16777216"},
 		"spillBytes":           {"65536", "67108864", "1073741824", "67108864"},
 		"spillDir":             {"/flag", "", "/file", ""},
@@ -336,9 +337,9 @@ func TestCommentedAuthenticateOfTheExample(t *testing.T) {
 	want := &Authenticate{JWT: &JWT{
 		JWKSURL: "https://login.example.com/keys", Algorithms: []string{"RS256"}, Audience: "app", Issuer: "https://login.example.com",
 		Leeway: 30 * time.Second, Token: TokenPlaces{Authorization: true, Subprotocol: true},
-	}}
+	}, Claims: map[string]ClaimType{"tenant": {Kind: ClaimInt}, "roles": {Kind: ClaimString, List: true}}}
 	if !reflect.DeepEqual(c.Authenticate, want) {
-		t.Errorf("got %+v", c.Authenticate.JWT)
+		t.Errorf("got %+v", c.Authenticate)
 	}
 }
 

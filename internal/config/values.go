@@ -51,6 +51,15 @@ func count(text string) (int, *mistake) {
 	return int(n), nil
 }
 
+// poolSize is a number of connections.
+func poolSize(text string) (int, *mistake) {
+	n, m := count(text)
+	if m != nil || n > 1000 {
+		return 0, &mistake{problem: "is not a whole number from 1 to 1000", fix: "write digits only, for example 8"}
+	}
+	return n, nil
+}
+
 // folder is a path, which is not looked at here.
 func folder(text string) (string, *mistake) {
 	if strings.ContainsRune(text, 0) {

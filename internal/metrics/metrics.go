@@ -120,6 +120,7 @@ func newCollector(s Sources) *collector {
 		return float64(m.hub.OnHold)
 	})
 	counter("revoked_total", "Subscriptions that ended because their client had lost the right to them.", func(m *moment) float64 { return float64(m.hub.Revoked) })
+	counter("undecided_total", "Subscriptions that ended since nobody could say in time whether their client still has the right to them.", func(m *moment) float64 { return float64(m.hub.Undecided) })
 	gauge("queue_bytes", "Bytes waiting in clients' queues.", func(m *moment) float64 { return float64(m.hub.QueueBytes) })
 	gauge("replication_lag_bytes", "Log between the end of the server's and what was delivered.", func(m *moment) float64 { return float64(m.source.LagBytes) })
 	gauge("replication_lag_seconds", "Age of the last received commit while there is log that was not delivered.", func(m *moment) float64 {

@@ -117,6 +117,8 @@ reactive_transactions_in_progress 14
 reactive_transactions_total 1
 # TYPE reactive_undecodable_rows_total counter
 reactive_undecodable_rows_total 17
+# TYPE reactive_undecided_total counter
+reactive_undecided_total 41
 `
 
 func TestNamesAndTypes(t *testing.T) {
@@ -125,7 +127,7 @@ func TestNamesAndTypes(t *testing.T) {
 	handler := metrics.Handler(metrics.Sources{
 		Source: func() wal.Stats { return source },
 		Hub: func() fanout.Stats {
-			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, OnHold: 14, Revoked: 15, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13},
+			return fanout.Stats{Events: 6, Frames: 7, QueueBytes: 8, Subscriptions: 11, OnHold: 14, Revoked: 15, Undecided: 41, FilterFailures: map[string]uint64{"message": 12}, ResolverFailures: map[string]uint64{"message": 13},
 				SnapshotFailures: map[string]uint64{"message": 18}, Overflows: map[string]uint64{"message": 19}}
 		},
 		Gateway: func() gateway.Stats {

@@ -19,7 +19,7 @@ const (
 	undoPause         = 500 * time.Millisecond
 )
 
-// ErrLocked: other sessions held a table for as long as undo was tried.
+// ErrLocked says that other sessions held a table for as long as Undo tried.
 var ErrLocked = errors.New("other sessions hold a lock on it: try again later")
 
 // ForgetSlot removes what is kept of the slot in schema mtbreactive, where other gateways go on.

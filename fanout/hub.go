@@ -71,6 +71,8 @@ type Hub struct {
 	held    map[*subscription]*hold // the subscriptions on hold
 	revoked uint64
 
+	opening []*channel // that wait for the stream to reach a position
+
 	lost []*Client // that take no more, and have not been let go of: see dropLost
 
 	judged        uint64 // changes that a filter was asked about
@@ -305,7 +307,10 @@ func (h *Hub) Stats() Stats {
 func (h *Hub) ScopeOf(channel string, scope protocol.Scope) (ScopeValue, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	_, index, value, err := h.resolve(channel, scope)
+	ch, index, value, err := h.resolve(channel, scope)
+	if err == nil {
+		err = ch.unavailable() // before anybody is asked
+	}
 	if err != nil {
 		return ScopeValue{}, err
 	}

@@ -23,6 +23,10 @@ type channel struct {
 	table uint32
 	// broken: the table was altered so that bind refuses it, and no change can be routed any more.
 	broken bool
+	// withdrawn is why the channel is out of service, nil where it is in service, and opensAt the position of the stream from
+	// which on it will be; 0 where that is not known.
+	withdrawn *protocol.Error
+	opensAt   cdc.LSN
 }
 
 // scopeIndex holds the topics of one scope column by the canonical text of their values.

@@ -22,11 +22,12 @@ type circumstances struct {
 	draining bool
 	source   wal.Stats
 	pressure wal.Pressure
+	tables   []wal.TableState
 }
 
 // conditions says what is the case, the state first.
 func (c *circumstances) conditions() []condition {
-	list := []condition{c.state()}
+	list := append([]condition{c.state()}, c.unserved()...)
 	if c.pressure.High {
 		list = append(list, condition{"wal pressure", fmt.Sprintf("the slot holds back %d of %d MB of log, and is lost beyond that%s; the gateway has let go of what it kept for clients that come back",
 			c.pressure.Retained>>20, c.pressure.Limit>>20, timeLeft(c.pressure)),

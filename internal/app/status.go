@@ -53,6 +53,7 @@ func (s *Service) status() any {
 	}
 	source, hub, pressure := p.source.Stats(), p.hub.Stats(), *p.pressure.Load()
 	now.source, now.pressure = source, pressure
+	now.tables = s.database.Tables()
 	v.Conditions = now.conditions()
 	if r := source.Reset; r.Reason != "" {
 		v.LastReset = &lastReset{Reason: string(r.Reason), Detail: r.Detail, At: r.At.UTC(), Do: afterReset(r.Reason, s.cfg.Slot)}

@@ -23,6 +23,7 @@ func (h *Hub) Start(start cdc.Start) {
 		h.log.begin(start.From)
 		h.noteNeeded()
 		h.position, h.cursorText = start.From, ""
+		h.openReached()
 	}
 	h.epoch, h.started, h.cursorText = epoch, true, ""
 	if fresh {

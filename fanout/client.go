@@ -47,6 +47,9 @@ func (c *Client) subscribe(channel string, scope protocol.Scope, r *resumption) 
 	if err != nil || c.detached {
 		return err
 	}
+	if err := ch.unavailable(); err != nil {
+		return err
+	}
 	if ch.broken {
 		return &protocol.Error{Code: protocol.CodeUnknownChannel, Detail: "the channel's table was altered"}
 	}

@@ -258,6 +258,7 @@ func (h *Hub) reach(position cdc.LSN) {
 	h.position, h.cursorText = position, ""
 	h.answerWaits()
 	h.completeParked()
+	h.openReached()
 }
 
 // beat sends every client of the extended protocol the cursor now and then, so that one that hears of no changes can
@@ -322,7 +323,7 @@ func (h *Hub) tend(ctx context.Context) {
 		h.noteNeeded()
 		h.giveUpParked(time.Now())
 		h.replays.trim(time.Now())
-		stuck := h.position == before && (h.waits.recent(time.Now()) || len(h.parked) > 0)
+		stuck := h.position == before && (h.waits.recent(time.Now()) || len(h.parked) > 0 || len(h.opening) > 0)
 		before = h.position
 		h.mu.Unlock()
 		if stuck && h.nudge != nil {

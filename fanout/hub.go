@@ -76,6 +76,8 @@ type Hub struct {
 	revoked, undecided uint64
 	undecidedLogged    time.Time // when it was last logged that one ended without an answer
 
+	opening []*channel // that wait for the stream to reach a position
+
 	lost []*Client // that take no more, and have not been let go of: see dropLost
 
 	judged        uint64 // changes that a filter was asked about
@@ -297,7 +299,7 @@ func (h *Hub) Stats() Stats {
 		SnapshotFailures: map[string]uint64{}, Overflows: map[string]uint64{},
 	}
 	for name, ch := range h.registry.byName {
-		s.SnapshotFailures[name], s.Overflows[name] = ch.unavailable.count.Load(), ch.overflows.count.Load()
+		s.SnapshotFailures[name], s.Overflows[name] = ch.snapshotFailures.count.Load(), ch.overflows.count.Load()
 		if ch.filter != nil {
 			s.FilterFailures[name] = ch.filter.failures.count.Load()
 		}
@@ -316,7 +318,10 @@ func (h *Hub) Stats() Stats {
 func (h *Hub) ScopeOf(channel string, scope protocol.Scope) (ScopeValue, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	_, index, value, err := h.resolve(channel, scope)
+	ch, index, value, err := h.resolve(channel, scope)
+	if err == nil {
+		err = ch.unavailable() // before anybody is asked
+	}
 	if err != nil {
 		return ScopeValue{}, err
 	}

@@ -19,14 +19,18 @@ type channel struct {
 	resolver *resolver
 	lookup   LookupResolver // nil where the resolver need not ask
 	guard    *guard         // nil where nobody loses a right
-	// unavailable are the snapshots that could not be read.
-	unavailable *failures
+	// snapshotFailures are the snapshots that could not be read.
+	snapshotFailures *failures
 	// overflows are the changes that were too large to be told.
 	overflows *failures
 	// table is the OID of the table that the channel's views are of, 0 while that is not known.
 	table uint32
 	// broken: the table was altered so that bind refuses it, and no change can be routed any more.
 	broken bool
+	// withdrawn is why the channel is out of service, nil where it is in service, and opensAt the position of the stream from
+	// which on it will be; 0 where that is not known.
+	withdrawn *protocol.Error
+	opensAt   cdc.LSN
 }
 
 // scopeIndex holds the topics of one scope column by the canonical text of their values.

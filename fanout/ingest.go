@@ -1,8 +1,6 @@
 package fanout
 
 import (
-	"go.uber.org/zap"
-
 	"github.com/reactive-gw/reactive-gw/cdc"
 	"github.com/reactive-gw/reactive-gw/protocol"
 )
@@ -36,16 +34,15 @@ func (h *Hub) Gap(channels ...string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	defer h.flush()
-	for _, name := range channels {
-		ch := h.registry.byName[name]
-		if ch == nil {
-			h.logger.Error("a gap is told of a channel that does not exist", zap.String("channel", name))
-			continue
-		}
-		h.outdate(ch)
-		h.log.cutAt(h.position, protocol.ResetLogExpired, ch)
-		h.beginAnew(ch, protocol.ResetLogExpired)
+	for ch := range h.named(channels) {
+		h.gap(ch)
 	}
+}
+
+func (h *Hub) gap(ch *channel) {
+	h.outdate(ch)
+	h.log.cutAt(h.position, protocol.ResetLogExpired, ch)
+	h.beginAnew(ch, protocol.ResetLogExpired)
 }
 
 // outdate has the channel's snapshots that are being read now read again: they may be from before what made its views begin

@@ -73,9 +73,9 @@ func newRegistry(channels []Channel, log *zap.Logger) (*registry, error) {
 			return nil, fmt.Errorf("channel %q has no scope", def.Name)
 		}
 		ch := &channel{
-			Channel:     def,
-			unavailable: &failures{log: log, channel: def.Name, message: "no snapshot"},
-			overflows:   &failures{log: log, channel: def.Name, message: "a change is too large to be told: the views that it concerns start over"},
+			Channel:          def,
+			snapshotFailures: &failures{log: log, channel: def.Name, message: "no snapshot"},
+			overflows:        &failures{log: log, channel: def.Name, message: "a change is too large to be told: the views that it concerns start over"},
 		}
 		if def.Filter != nil {
 			ch.filter = newFilter(&ch.Channel, log)

@@ -226,7 +226,7 @@ func (h *Hub) finish(r *reading, snapshot *cdc.Snapshot, rows *shownRows, err er
 	delete(h.running, r)
 	defer func() { h.unseen.settle(h.oldestReading()) }()
 	if err != nil {
-		r.topic.channel().unavailable.note(err)
+		r.topic.channel().snapshotFailures.note(err)
 		h.giveUp(r)
 		return true
 	}

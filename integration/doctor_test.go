@@ -43,7 +43,7 @@ func TestDoctorFindsEachBrokenThingAndMendsIt(t *testing.T) {
 	}{
 		"no slot":          {`select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()`, "mend   slot", "does not exist"},
 		"no publication":   {`drop publication mtbreactive`, "mend   publication", "there is no publication"},
-		"table left out":   {`alter publication mtbreactive drop table message`, "mend   publication", "lacks"},
+		"table left out":   {`alter publication mtbreactive drop table message`, "mend   table public.message", "is not in publication"},
 		"changes left out": {`alter publication mtbreactive set (publish = 'insert, update')`, "FAIL   publication", "leaves out a kind of change"},
 		"identity":         {`alter table message replica identity default`, "mend   table public.message", "before images"},
 		"checkpoint":       {`drop schema mtbreactive cascade`, "mend   schema mtbreactive", "pending"},

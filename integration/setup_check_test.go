@@ -72,7 +72,7 @@ func TestARoleThatMayNotMendIsToldWhatToRun(t *testing.T) {
 			t.Errorf("%d slots were left behind", slots)
 		}
 	}
-	all := []string{"permission denied", "CREATE PUBLICATION", "REPLICA IDENTITY FULL", "pg_create_logical_replication_slot"}
+	all := []string{"may not create", "CREATE PUBLICATION", "REPLICA IDENTITY FULL", "pg_create_logical_replication_slot"}
 	refused(append(all, "reactive-gw migrate up")...)
 	if code, _, stderr := command(t, "migrate", "up", "--database-url", database); code != 0 {
 		t.Fatalf("migrate up: exit code %d\n%s", code, stderr)

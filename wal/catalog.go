@@ -30,6 +30,8 @@ type TableInfo struct {
 	Partitioned bool
 	Extension   bool // belongs to an extension
 	Unreadable  bool // the gateway's role may select no column of it
+	// Owner is the table's owner where the gateway's role may not act as it, and empty where it may.
+	Owner       string
 	Columns     []ColumnInfo
 	PrimaryKey  []string
 	ForeignKeys []string // columns that are part of any foreign key
@@ -51,6 +53,7 @@ type ColumnInfo struct {
 	Deterministic bool
 	// Generated is pg_attribute.attgenerated, 0 where the column is none.
 	Generated Generated
+	NotNull   bool
 }
 
 // Generated tells how a generated column is.
@@ -65,8 +68,12 @@ const (
 // LeafInfo is a relation whose replica identity matters.
 type LeafInfo struct {
 	TableName
+	OID      uint32
+	Kind     byte     // pg_class.relkind
+	Owner    string   // as TableInfo.Owner
 	Identity byte     // pg_class.relreplident: d, n, f or i
-	Columns  []string // of the replica identity index, for d and i
+	Index    string   // the replica identity index, for d and i; empty where there is none that the server would use
+	Columns  []string // of that index
 }
 
 // Column returns the named column, or nil.
@@ -83,6 +90,9 @@ func (t *TableInfo) has(g Generated) bool {
 	return slices.ContainsFunc(t.Columns, func(c ColumnInfo) bool { return c.Generated == g })
 }
 
+// Usable tells whether the server lets rows be updated and deleted while their changes are published.
+func (l *LeafInfo) Usable() bool { return l.Identity == 'f' || len(l.Columns) > 0 }
+
 // Covers tells whether the before images of all changes hold every one of the columns.
 func (l *LeafInfo) Covers(columns []string) bool {
 	if l.Identity == 'f' {
@@ -94,8 +104,9 @@ func (l *LeafInfo) Covers(columns []string) bool {
 const userTables = `
 select c.oid, n.nspname, c.relname, c.relkind = 'p',
        exists (select from pg_catalog.pg_depend d
-               where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'),
-       not (pg_catalog.has_schema_privilege(n.oid, 'USAGE') and pg_catalog.has_any_column_privilege(c.oid, 'SELECT'))
+               where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid and d.deptype = 'e'),
+       not (pg_catalog.has_schema_privilege(n.oid, 'USAGE') and pg_catalog.has_any_column_privilege(c.oid, 'SELECT')),
+       case when pg_catalog.pg_has_role(c.relowner, 'USAGE') then '' else pg_catalog.pg_get_userbyid(c.relowner) end
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence = 'p'
@@ -109,7 +120,7 @@ with recursive base(oid, base) as (
     select t.oid, b.base from pg_catalog.pg_type t join base b on b.oid = t.typbasetype where t.typtype = 'd'
 )
 select a.attrelid, a.attname, a.atttypid, b.base, t.typtype::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
-       coalesce(l.collisdeterministic, true), a.attgenerated::text
+       coalesce(l.collisdeterministic, true), a.attgenerated::text, a.attnotnull
 from pg_catalog.pg_attribute a
 join base b on b.oid = a.atttypid
 join pg_catalog.pg_type t on t.oid = b.base
@@ -131,22 +142,26 @@ join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = any(k.c
 where k.conrelid = any($1) and k.contype = 'f'
 order by k.conrelid, a.attnum`
 
+// leaves leaves out indexes that the server does not take for an identity: a key that is deferrable, and what is invalid.
 const leaves = `
-select root.oid, n.nspname, c.relname, c.relreplident::text,
-       coalesce((select array_agg(a.attname::text)
-                 from pg_catalog.pg_index i
-                 join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any((i.indkey::int2[])[0:i.indnkeyatts - 1])
-                 where i.indrelid = c.oid
-                   and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident else false end), '{}')
-from unnest($1::oid[]) root(oid)
-cross join lateral (
-    select root.oid
-    union all
-    select p.relid::oid from pg_catalog.pg_partition_tree(root.oid) p where p.isleaf and p.relid::oid <> root.oid
-) leaf(oid)
+with leaf(root, oid) as (
+    select r.oid, r.oid from pg_catalog.unnest($1::pg_catalog.oid[]) r(oid)
+    union
+    select c.oid, p.relid::pg_catalog.oid
+    from pg_catalog.pg_class c cross join lateral pg_catalog.pg_partition_tree(c.oid) p
+    where c.oid = any($1) and c.relkind = 'p' and p.isleaf
+)
+select leaf.root, c.oid, n.nspname, c.relname, c.relkind::pg_catalog.text, c.relreplident::pg_catalog.text,
+       case when pg_catalog.pg_has_role(c.relowner, 'USAGE') then '' else pg_catalog.pg_get_userbyid(c.relowner) end,
+       coalesce((select x.relname from pg_catalog.pg_class x where x.oid = i.indexrelid), ''),
+       coalesce((select pg_catalog.array_agg(a.attname::pg_catalog.text) from pg_catalog.pg_attribute a
+                 where a.attrelid = c.oid and a.attnum = any((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1])), '{}')
+from leaf
 join pg_catalog.pg_class c on c.oid = leaf.oid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-order by 1, 2, 3`
+left join pg_catalog.pg_index i on i.indrelid = c.oid and i.indisvalid and i.indisunique and i.indimmediate and i.indpred is null
+     and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident else false end
+order by 1, 3, 4`
 
 // loadTables reads every user table of the database but those given, in the order of their names.
 func loadTables(ctx context.Context, q Querier, without []uint32) ([]*TableInfo, error) {
@@ -155,7 +170,7 @@ func loadTables(ctx context.Context, q Querier, without []uint32) ([]*TableInfo,
 	byOID := map[uint32]*TableInfo{}
 	err := each(ctx, q, "list tables", userTables, []any{without}, func(rows pgx.Rows) error {
 		t := &TableInfo{}
-		if err := rows.Scan(&t.OID, &t.Schema, &t.Name, &t.Partitioned, &t.Extension, &t.Unreadable); err != nil {
+		if err := rows.Scan(&t.OID, &t.Schema, &t.Name, &t.Partitioned, &t.Extension, &t.Unreadable, &t.Owner); err != nil {
 			return err
 		}
 		tables, oids, byOID[t.OID] = append(tables, t), append(oids, t.OID), t
@@ -168,7 +183,7 @@ func loadTables(ctx context.Context, q Querier, without []uint32) ([]*TableInfo,
 		var table uint32
 		var kind, generated string
 		var c ColumnInfo
-		if err := rows.Scan(&table, &c.Name, &c.TypeOID, &c.BaseOID, &kind, &c.TypeName, &c.Deterministic, &generated); err != nil {
+		if err := rows.Scan(&table, &c.Name, &c.TypeOID, &c.BaseOID, &kind, &c.TypeName, &c.Deterministic, &generated, &c.NotNull); err != nil {
 			return err
 		}
 		c.Kind = kind[0]
@@ -201,12 +216,12 @@ func loadTables(ctx context.Context, q Querier, without []uint32) ([]*TableInfo,
 	}
 	err = each(ctx, q, "list replica identities", leaves, []any{oids}, func(rows pgx.Rows) error {
 		var table uint32
-		var identity string
+		var kind, identity string
 		var l LeafInfo
-		if err := rows.Scan(&table, &l.Schema, &l.Name, &identity, &l.Columns); err != nil {
+		if err := rows.Scan(&table, &l.OID, &l.Schema, &l.Name, &kind, &identity, &l.Owner, &l.Index, &l.Columns); err != nil {
 			return err
 		}
-		l.Identity = identity[0]
+		l.Kind, l.Identity = kind[0], identity[0]
 		byOID[table].Leaves = append(byOID[table].Leaves, l)
 		return nil
 	})

@@ -17,14 +17,31 @@ type SetupError struct {
 func (e *SetupError) Error() string {
 	var b strings.Builder
 	b.WriteString("the database is not ready:")
-	for _, f := range e.Findings {
-		fmt.Fprintf(&b, "\n  %s: %s", f.Check, f.Detail)
-		if f.Fix != "" {
-			fmt.Fprintf(&b, "\n    %s", strings.ReplaceAll(f.Fix, "\n", "\n    "))
+	for _, g := range Groups(e.Findings, mostTold) {
+		for _, f := range g.Findings {
+			fmt.Fprintf(&b, "\n  %s: %s", f.Check, f.Detail)
+			if f.By != "" && f.Fix != "" {
+				fmt.Fprintf(&b, "; as %s:", f.By)
+			}
+			fixes := []string{f.Fix}
+			if f.Kind == "" {
+				fixes = append(fixes, f.Or)
+			}
+			for _, fix := range fixes {
+				if fix != "" {
+					fmt.Fprintf(&b, "\n    %s", strings.ReplaceAll(fix, "\n", "\n    "))
+				}
+			}
+		}
+		if more := g.Summary(); more != "" {
+			fmt.Fprintf(&b, "\n  %s\n    -- `reactive-gw doctor --sql` prints the SQL for all of them", more)
 		}
 	}
 	return b.String()
 }
+
+// mostTold is how many tables of which the same is to be said are told one by one.
+const mostTold = 10
 
 // interruption is an error after which a new attempt finds another state, whatever the server's code for it says.
 type interruption struct{ error }

@@ -14,25 +14,29 @@ import (
 // Facts is what the server says of itself, as far as a gateway depends on it. It is read in a few queries and judged,
 // without the server, by findings.
 type Facts struct {
-	Version         int // server_version_num
-	WALLevel        string
-	InRecovery      bool
-	Encoding        string // the database's
-	Role            string
-	Superuser       bool
-	Replication     bool // the role may open replication connections
-	FreeSlots       int
-	FreeSenders     int
-	MaxSlots        int
-	MaxSenders      int
-	Slot            *SlotFacts
-	Publication     *PublicationFacts
-	Outbox          *OutboxFacts // nil while there is no table mtbreactive.outbox
-	Tables          []*TableInfo
-	Nameless        []uint32 // tables that are not among them: a name of theirs has no Unicode
-	ProxyInBetween  bool     // the backend that answers is not the one that the connection was given
-	CurrentDatabase string
-	Settings        Settings
+	Version     int // server_version_num
+	WALLevel    string
+	InRecovery  bool
+	Encoding    string // the database's
+	Role        string
+	Superuser   bool
+	Replication bool // the role may open replication connections
+	// Refusal is what the server said to one that was tried; Untried is why there was no answer. Both are nil where Replication is.
+	Refusal, Untried error
+	FreeSlots        int
+	FreeSenders      int
+	MaxSlots         int
+	MaxSenders       int
+	Slot             *SlotFacts
+	Publication      *PublicationFacts
+	Outbox           *OutboxFacts // nil while there is no table mtbreactive.outbox
+	Tables           []*TableInfo
+	Nameless         []uint32 // tables that are not among them: a name of theirs has no Unicode
+	ProxyInBetween   bool     // the backend that answers is not the one that the connection was given
+	CurrentDatabase  string
+	// Creator is the database's owner where the role may create nothing in the database, and empty where it may.
+	Creator  string
+	Settings Settings
 }
 
 // Table returns the table of a name, or nil.
@@ -66,6 +70,8 @@ type SlotFacts struct {
 // PublicationFacts describes the publication.
 type PublicationFacts struct {
 	AllTables bool
+	// Owner is its owner where the gateway's role may not act as it, and empty where it may.
+	Owner     string
 	ViaRoot   bool
 	Insert    bool
 	Update    bool
@@ -76,7 +82,13 @@ type PublicationFacts struct {
 	Columns   map[TableName][]string
 	Listed    map[TableName]bool // tables with a column list
 	Generated bool               // stored generated columns are published
+	// Waiting are tables that the gateway, who made it, has yet to add.
+	Waiting []TableName
+	// Fresh are tables that entered it so recently that transactions may still run which wrote to them before.
+	Fresh map[TableName]bool
 }
+
+func (p *PublicationFacts) all() bool { return p.Insert && p.Update && p.Delete && p.Truncate }
 
 // Includes tells whether the table's changes are published under its own name.
 func (p *PublicationFacts) Includes(t *TableInfo) bool {
@@ -91,7 +103,9 @@ select current_setting('server_version_num')::int, current_setting('wal_level'),
        current_setting('max_replication_slots')::int - (select count(*) from pg_catalog.pg_replication_slots),
        current_setting('max_wal_senders')::int,
        current_setting('max_wal_senders')::int - (select count(*) from pg_catalog.pg_stat_replication),
-       pg_catalog.pg_backend_pid(), current_database()
+       pg_catalog.pg_backend_pid(), current_database(),
+       (select case when pg_catalog.has_database_privilege(d.oid, 'CREATE') then '' else pg_catalog.pg_get_userbyid(d.datdba) end
+        from pg_catalog.pg_database d where d.datname = current_database())
 from pg_catalog.pg_roles r where r.rolname = current_user`
 
 const slotFacts = `
@@ -111,7 +125,9 @@ from pg_catalog.pg_replication_slots s where slot_name = $1`
 // publicationFacts asks for a column that only version 18 has by way of JSON.
 const publicationFacts = `
 select puballtables, pubviaroot, pubinsert, pubupdate, pubdelete, pubtruncate,
-       coalesce(pg_catalog.to_jsonb(p) ->> 'pubgencols', 'n') = 's'
+       coalesce(pg_catalog.to_jsonb(p) ->> 'pubgencols', 'n') = 's',
+       case when pg_catalog.pg_has_role(pubowner, 'USAGE') then '' else pg_catalog.pg_get_userbyid(pubowner) end,
+       coalesce(pg_catalog.obj_description(p.oid, 'pg_publication'), '')
 from pg_catalog.pg_publication p where pubname = $1`
 
 // publicationTables has row filters and column lists from version 15 on.
@@ -130,6 +146,16 @@ join pg_catalog.pg_namespace n on n.nspname = t.schemaname
 join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = t.tablename
 where t.pubname = $1`
 
+// freshTables finds those that were added by a transaction that is not older than the oldest that runs.
+const freshTables = `
+select n.nspname, c.relname
+from pg_catalog.pg_publication p
+join pg_catalog.pg_publication_rel r on r.prpubid = p.oid
+join pg_catalog.pg_class c on c.oid = r.prrelid
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where p.pubname = $1 and pg_catalog.age(r.xmin)
+    <= pg_catalog.age(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.xid)`
+
 // Backend is what readFacts needs of a connection: queries and the process that the server said it would be.
 type Backend interface {
 	Querier
@@ -141,7 +167,7 @@ func readFacts(ctx context.Context, b Backend, slot, publication string) (*Facts
 	var pid uint32
 	err := each(ctx, b, "read server settings", serverFacts, nil, func(rows pgx.Rows) error {
 		return rows.Scan(&f.Version, &f.WALLevel, &f.InRecovery, &f.Encoding, &f.Role, &f.Superuser, &f.Replication,
-			&f.MaxSlots, &f.FreeSlots, &f.MaxSenders, &f.FreeSenders, &pid, &f.CurrentDatabase)
+			&f.MaxSlots, &f.FreeSlots, &f.MaxSenders, &f.FreeSenders, &pid, &f.CurrentDatabase, &f.Creator)
 	})
 	if err != nil {
 		return nil, err
@@ -194,9 +220,12 @@ func readPublication(ctx context.Context, q Querier, name string, version int, w
 	var p *PublicationFacts
 	err := each(ctx, q, "read publication", publicationFacts, []any{name}, func(rows pgx.Rows) error {
 		p = &PublicationFacts{
-			Tables: map[TableName]bool{}, Filtered: map[TableName]bool{}, Columns: map[TableName][]string{}, Listed: map[TableName]bool{},
+			Tables: map[TableName]bool{}, Filtered: map[TableName]bool{}, Columns: map[TableName][]string{}, Listed: map[TableName]bool{}, Fresh: map[TableName]bool{},
 		}
-		return rows.Scan(&p.AllTables, &p.ViaRoot, &p.Insert, &p.Update, &p.Delete, &p.Truncate, &p.Generated)
+		var comment string
+		err := rows.Scan(&p.AllTables, &p.ViaRoot, &p.Insert, &p.Update, &p.Delete, &p.Truncate, &p.Generated, &p.Owner, &comment)
+		p.Waiting = parseWaiting(comment)
+		return err
 	})
 	if err != nil || p == nil {
 		return nil, err
@@ -221,6 +250,14 @@ func readPublication(ctx context.Context, q Querier, name string, version int, w
 		}
 		return nil
 	})
+	if err == nil {
+		err = each(ctx, q, "read fresh publication tables", freshTables, []any{name}, func(rows pgx.Rows) error {
+			var t TableName
+			err := rows.Scan(&t.Schema, &t.Name)
+			p.Fresh[t] = true
+			return err
+		})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("publication %s: %w", name, err)
 	}

@@ -1,8 +1,8 @@
 package wal
 
 import (
+	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -27,6 +27,20 @@ type Finding struct {
 	// Passing: it may go away without anybody's doing, as during a failover or a backup.
 	Passing bool
 	Fix     string // the SQL, or for what SQL cannot do the words, that mend it; empty where nothing is to be done
+	// Or is another way to mend it, as comments in SQL, with what each way costs.
+	Or string
+	// By says who may run Fix, such as "role app"; empty where that is not known.
+	By string
+	// Table is the one that it is about; zero where it is about the whole.
+	Table TableName
+	// Kind is, of a table's finding, what many tables may have in common, in words.
+	Kind string
+	// LeftOut: for this reason the table is not served, and the others are.
+	LeftOut bool
+
+	phase phase
+	leaf  *LeafInfo // the relation whose identity Fix changes
+	adds  bool      // Fix adds Table to the publication
 }
 
 // Wanted is what the gateway is going to serve.
@@ -44,6 +58,8 @@ type WantedTable struct {
 	Scopes []string
 	// Watched: its changes matter to an authorizer, and no client is sent its rows. It needs no primary key.
 	Watched bool
+	// Optional: nobody has named it. Where it cannot be served it is left out, and the others are served.
+	Optional bool
 }
 
 const (
@@ -55,7 +71,8 @@ const (
 	publishGenerated = "publish_generated_columns = stored"
 )
 
-// Findings judges the facts: every check is there, also the good ones, in the order in which they are to be mended.
+// Findings judges the facts: every check is there, also the good ones, in the order in which they are to be mended. Whoever
+// runs the SQL in this order may stop after any statement: none of them makes the server refuse what an application writes.
 func (f *Facts) Findings(want Wanted) []Finding {
 	j := &judge{facts: f, want: want}
 	j.server()
@@ -66,10 +83,15 @@ func (f *Facts) Findings(want Wanted) []Finding {
 		j.table(t)
 	}
 	j.outbox()
+	j.stranded()
+	last := len(j.findings)
 	j.slot()
 	j.retained()
 	j.failover()
-	return j.findings
+	for i := last; i < len(j.findings); i++ {
+		j.findings[i].phase = phaseSlot
+	}
+	return inOrder(leaveOut(j.findings, want))
 }
 
 type judge struct {
@@ -78,17 +100,19 @@ type judge struct {
 	findings []Finding
 }
 
-func (j *judge) add(check string, level Level, fix, format string, args ...any) {
+// add adds a finding, which is valid until the next one is added.
+func (j *judge) add(check string, level Level, fix, format string, args ...any) *Finding {
 	j.findings = append(j.findings, Finding{Check: check, Level: level, Detail: fmt.Sprintf(format, args...), Fix: fix})
+	return &j.findings[len(j.findings)-1]
 }
 
-// check adds a good finding or, where it does not hold, a failure.
+// check adds a good finding or, where it does not hold, a failure that a superuser mends.
 func (j *judge) check(holds bool, check, good, bad, fix string) {
 	if holds {
 		j.add(check, Good, "", "%s", good)
 		return
 	}
-	j.add(check, Fail, fix, "%s", bad)
+	j.add(check, Fail, fix, "%s", bad).By = bySuperuser
 }
 
 func (j *judge) server() {
@@ -105,8 +129,7 @@ func (j *judge) server() {
 		j.add("encoding", Warn, fmt.Sprintf("-- rename what has the name: SELECT oid, pg_catalog.convert_to(relname::pg_catalog.text, %s) FROM pg_catalog.pg_class WHERE oid IN (%s);",
 			literal(f.Encoding), strings.ReplaceAll(strings.Trim(fmt.Sprint(f.Nameless), "[]"), " ", ", ")), "%d tables are left out, for a name of theirs, of a column or of a type has a character of %s that has no Unicode", len(f.Nameless), f.Encoding)
 	}
-	j.check(f.Replication, "role", fmt.Sprintf("%s may replicate", f.Role), fmt.Sprintf("role %s may not open replication connections", f.Role),
-		fmt.Sprintf("ALTER ROLE %s REPLICATION;", quote(f.Role)))
+	j.replication()
 	if f.ProxyInBetween {
 		j.add("connection", Warn, "-- give databaseUrl the server's own address", "a pooler stands between the gateway and PostgreSQL: replication does not pass through one")
 	} else {
@@ -121,151 +144,34 @@ func (j *judge) server() {
 // passing marks the last finding.
 func (j *judge) passing(is bool) { j.findings[len(j.findings)-1].Passing = is }
 
-func (j *judge) publication() {
-	p, name := j.facts.Publication, quote(j.want.Publication)
-	if p == nil {
-		var tables []string
-		for _, t := range j.want.Tables {
-			tables = append(tables, t.Quoted())
+// replication judges whether the role may replicate, which only trying tells: managed servers grant it by a membership.
+func (j *judge) replication() {
+	f, role := j.facts, quote(j.facts.Role)
+	switch {
+	case f.Replication:
+		j.add("role", Good, "", "%s may replicate", f.Role)
+	case f.Untried != nil:
+		j.add("role", Warn, "", "whether role %s may open replication connections could not be tried: %v", f.Role, f.Untried)
+	default:
+		refusal := ""
+		if f.Refusal != nil {
+			refusal = fmt.Sprintf(" (%v)", f.Refusal)
 		}
-		list := ""
-		if len(tables) > 0 {
-			list = "FOR TABLE " + strings.Join(tables, ", ") + " "
-		}
-		sql := fmt.Sprintf("CREATE PUBLICATION %s %sWITH (%s);", name, list, j.publicationOptions())
-		if len(tables) == 0 && !j.want.NoTables {
-			j.add("publication", Fail, "-- create a table with a primary key first", "there is no publication %s, and no table with a primary key to publish", j.want.Publication)
-			return
-		}
-		j.add("publication", Mendable, sql, "there is no publication %s", j.want.Publication)
-		return
+		j.add("role", Fail, fmt.Sprintf("ALTER ROLE %s REPLICATION;", role), "role %s may not open replication connections%s", f.Role, refusal).By = bySuperuser
+		j.findings[len(j.findings)-1].Or = fmt.Sprintf("-- on Amazon RDS: GRANT rds_replication TO %s;\n"+
+			"-- on Google Cloud SQL and Azure the administrator's role may run the ALTER ROLE above", role)
 	}
-	if !p.Insert || !p.Update || !p.Delete || !p.Truncate {
-		j.add("publication", Fail, fmt.Sprintf("ALTER PUBLICATION %s SET (publish = '%s');", name, publishAll),
-			"publication %s leaves out a kind of change, so views would go stale", j.want.Publication)
-	}
-	partitioned := slices.ContainsFunc(j.want.Tables, func(t WantedTable) bool { return t.Partitioned })
-	if partitioned && !p.ViaRoot {
-		j.add("publication", Mendable, fmt.Sprintf("ALTER PUBLICATION %s SET (publish_via_partition_root = true);", name),
-			"publication %s sends changes of partitioned tables under the names of their partitions", j.want.Publication)
-	}
-	generated := slices.IndexFunc(j.want.Tables, func(t WantedTable) bool { return t.has(StoredGenerated) })
-	if j.facts.Version >= generatedVersion && generated >= 0 && !p.Generated {
-		j.add("publication", Mendable, fmt.Sprintf("ALTER PUBLICATION %s SET (%s);", name, publishGenerated),
-			"publication %s leaves out the generated columns of %s: with REPLICA IDENTITY FULL the server would refuse its updates", j.want.Publication, j.want.Tables[generated])
-	}
-	var missing []string
-	for _, t := range j.want.Tables {
-		if !j.publishes(t) {
-			missing = append(missing, t.Quoted())
-		}
-	}
-	if len(missing) > 0 {
-		j.add("publication", Mendable, fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s;", name, strings.Join(missing, ", ")),
-			"publication %s lacks %s", j.want.Publication, strings.Join(missing, ", "))
-		return
-	}
-	j.add("publication", Good, "", "%s has %d tables", j.want.Publication, len(p.Tables))
-}
-
-func (j *judge) publicationOptions() string {
-	const viaRoot = "publish_via_partition_root = true"
-	if j.facts.Version < generatedVersion {
-		return viaRoot
-	}
-	return viaRoot + ", " + publishGenerated
-}
-
-// publishes also finds a partitioned table that is listed by its partitions only, for want of ViaRoot.
-func (j *judge) publishes(t WantedTable) bool {
-	p := j.facts.Publication
-	if p.AllTables || p.Tables[t.TableName] {
-		return true
-	}
-	return t.Partitioned && !p.ViaRoot && slices.ContainsFunc(t.Leaves, func(l LeafInfo) bool { return p.Tables[l.TableName] })
-}
-
-func (j *judge) table(t WantedTable) {
-	check := "table " + t.String()
-	if len(t.PrimaryKey) == 0 && !t.Watched {
-		j.add(check, Fail, fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY (...);", t.Quoted()), "has no primary key, so clients could not tell its rows apart")
-		return
-	}
-	needed := slices.Concat(t.PrimaryKey, t.Scopes)
-	if p := j.facts.Publication; p != nil {
-		if columns := p.Columns[t.TableName]; columns != nil {
-			for _, c := range needed {
-				if !slices.Contains(columns, c) {
-					j.add(check, Fail, fmt.Sprintf("-- put %s into the column list of %s in publication %s, or drop the list", quote(c), t.Quoted(), quote(j.want.Publication)),
-						"the publication's column list leaves out %s", c)
-				}
-			}
-		}
-		if p.Filtered[t.TableName] {
-			j.add(check, Warn, "", "the publication filters its rows: clients see no others")
-		}
-	}
-	if t.Unreadable {
-		role := quote(j.facts.Role)
-		j.add(check, Warn, fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %[2]s;", quote(t.Schema), role, t.Quoted()),
-			"role %s may not read it: changes of it flow, but its snapshots fail", j.facts.Role)
-	}
-	j.identity(t, check, needed)
-}
-
-// identity judges what the before images hold.
-func (j *judge) identity(t WantedTable, check string, needed []string) {
-	forbids, allow := j.forbidsFull(t)
-	full := true
-	for _, l := range t.Leaves {
-		sql := fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL;", l.Quoted())
-		switch {
-		case forbids != "" && l.Identity == 'f':
-			j.add(check, Fail, allow, "%s, and with REPLICA IDENTITY FULL the server refuses to update or delete rows of %s", forbids, l.TableName)
-		case l.Identity == 'f':
-			continue
-		case forbids != "" && !l.Covers(needed):
-			j.add(check, Fail, allow+", or give it a unique index over "+strings.Join(needed, ", ")+" as REPLICA IDENTITY",
-				"the before images of %s leave out columns that scopes, filterRow or authorize look at, and REPLICA IDENTITY FULL is not possible: %s", l.TableName, forbids)
-		case forbids != "":
-			j.add(check, Warn, allow, "the before images of %s hold only its identity: an update lists every other column as changed", l.TableName)
-		case !l.Covers(needed):
-			j.add(check, Mendable, sql, "the before images of %s leave out columns that scopes, filterRow or authorize look at: a row that moves or is deleted would stay on the clients", l.TableName)
-		case l.Identity == 'd':
-			j.add(check, Mendable, sql, "the before images of %s hold only the key: which columns an update changed would not be known", l.TableName)
-		case t.Partitioned:
-			j.add(check, Mendable, sql, "the before images of %s hold only its identity index, and those of a table and its partitions have to be alike", l.TableName)
-		default:
-			j.add(check, Warn, sql, "the before images of %s hold only its identity index: an update lists every other column as changed", l.TableName)
-		}
-		full = false
-	}
-	if full {
-		j.add(check, Good, "", "REPLICA IDENTITY FULL, for %s", strings.Join(t.Scopes, ", "))
-	}
-}
-
-// forbidsFull says what makes the server refuse the updates and deletions of a table that has REPLICA IDENTITY FULL, and
-// what to do about it; both are empty where nothing does (PostgreSQL manual, "Column Lists", "Generated Column Replication").
-func (j *judge) forbidsFull(t WantedTable) (why, allow string) {
-	if p := j.facts.Publication; p != nil && p.Listed[t.TableName] {
-		return "the publication has a column list for the table",
-			fmt.Sprintf("-- drop the column list of %s from publication %s", t.Quoted(), quote(j.want.Publication))
-	}
-	if t.has(VirtualGenerated) {
-		return "the table has virtual generated columns", fmt.Sprintf("-- make the virtual generated columns of %s STORED", t.Quoted())
-	}
-	return "", ""
 }
 
 func (j *judge) slot() {
 	s, name := j.facts.Slot, j.want.Slot
 	create, recreate := createSlotSQL(name, j.facts.Version), remakeSlotSQL(name, j.facts.Version)
 	check := "slot " + name
+	defer func() { f := &j.findings[len(j.findings)-1]; f.By = cmp.Or(f.By, byRole(j.facts.Role)) }()
 	switch {
 	case s == nil && j.facts.FreeSlots <= 0:
 		j.add(check, Fail, fmt.Sprintf("ALTER SYSTEM SET max_replication_slots = %d; -- then restart PostgreSQL", j.facts.MaxSlots+5),
-			"does not exist, and all %d replication slots are in use", j.facts.MaxSlots)
+			"does not exist, and all %d replication slots are in use", j.facts.MaxSlots).By = bySuperuser
 	case s == nil:
 		j.add(check, Mendable, create, "does not exist")
 	case !s.Logical || s.Plugin != "pgoutput":
@@ -299,13 +205,13 @@ func whyLost(reason string) string {
 // createSlotSQL makes a slot that standbys may copy, where they can.
 func createSlotSQL(name string, version int) string {
 	if version >= failoverVersion {
-		return fmt.Sprintf("SELECT pg_create_logical_replication_slot(%s, 'pgoutput', failover => true);", literal(name))
+		return fmt.Sprintf("SELECT pg_catalog.pg_create_logical_replication_slot(%s, 'pgoutput', failover => true);", literal(name))
 	}
-	return fmt.Sprintf("SELECT pg_create_logical_replication_slot(%s, 'pgoutput');", literal(name))
+	return fmt.Sprintf("SELECT pg_catalog.pg_create_logical_replication_slot(%s, 'pgoutput');", literal(name))
 }
 
 func dropSlotSQL(name string) string {
-	return fmt.Sprintf("SELECT pg_drop_replication_slot(%s);", literal(name))
+	return fmt.Sprintf("SELECT pg_catalog.pg_drop_replication_slot(%s);", literal(name))
 }
 
 func remakeSlotSQL(name string, version int) string {
@@ -317,5 +223,11 @@ func Quote(identifier string) string { return pgx.Identifier{identifier}.Sanitiz
 
 func quote(identifier string) string { return Quote(identifier) }
 
-// literal quotes a string constant. Slot names have no backslash, which the configuration has checked.
-func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+// literal quotes a string constant, whatever the server's standard_conforming_strings.
+func literal(s string) string {
+	quoted := "'" + strings.ReplaceAll(s, "'", "''") + "'"
+	if strings.Contains(s, `\`) {
+		return " E" + strings.ReplaceAll(quoted, `\`, `\\`)
+	}
+	return quoted
+}

@@ -1,6 +1,7 @@
 package wal_test
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -51,8 +52,8 @@ func TestFindings(t *testing.T) {
 	table := func(w *wal.Wanted) *wal.TableInfo { return w.Tables[0].TableInfo }
 	name := wal.TableName{Schema: "public", Name: "orders"}
 	const full = `ALTER TABLE "public"."orders" REPLICA IDENTITY FULL;`
-	const create = "SELECT pg_create_logical_replication_slot('shop', 'pgoutput');"
-	const remake = "SELECT pg_drop_replication_slot('shop'); " + create
+	const create = "SELECT pg_catalog.pg_create_logical_replication_slot('shop', 'pgoutput');"
+	const remake = "SELECT pg_catalog.pg_drop_replication_slot('shop'); " + create
 	for what, c := range map[string]struct {
 		change      change
 		check       string
@@ -80,10 +81,10 @@ func TestFindings(t *testing.T) {
 
 		"no publication": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication = nil },
 			"publication", wal.Mendable, "there is no publication Shop",
-			`CREATE PUBLICATION "Shop" FOR TABLE "public"."orders" WITH (publish_via_partition_root = true);`},
+			`CREATE PUBLICATION "Shop" WITH (publish_via_partition_root = true);`},
 		"no publication, version 18": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication, f.Version = nil, 180004 },
 			"publication", wal.Mendable, "there is no publication Shop",
-			`CREATE PUBLICATION "Shop" FOR TABLE "public"."orders" WITH (publish_via_partition_root = true, publish_generated_columns = stored);`},
+			`CREATE PUBLICATION "Shop" WITH (publish_via_partition_root = true, publish_generated_columns = stored);`},
 		"nothing to publish": {func(f *wal.Facts, w *wal.Wanted) { f.Publication, w.Tables = nil, nil },
 			"publication", wal.Fail, "there is no publication Shop, and no table with a primary key to publish", "-- create a table with a primary key first"},
 		"a kind of change": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication.Truncate = false },
@@ -91,13 +92,15 @@ func TestFindings(t *testing.T) {
 		"partitions under their names": {func(f *wal.Facts, w *wal.Wanted) { f.Publication.ViaRoot, table(w).Partitioned = false, true },
 			"publication", wal.Mendable, "under the names of their partitions", `ALTER PUBLICATION "Shop" SET (publish_via_partition_root = true);`},
 		"a table that is not published": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication.Tables = nil },
-			"publication", wal.Mendable, `publication Shop lacks "public"."orders"`, `ALTER PUBLICATION "Shop" ADD TABLE "public"."orders";`},
+			"table public.orders", wal.Mendable, "is not in publication Shop", `ALTER PUBLICATION "Shop" ADD TABLE ONLY "public"."orders";`},
+		"a partitioned table that is not published": {func(f *wal.Facts, w *wal.Wanted) { f.Publication.Tables, table(w).Partitioned = nil, true },
+			"table public.orders", wal.Mendable, "is not in publication Shop", `ALTER PUBLICATION "Shop" ADD TABLE "public"."orders";`},
 		"all tables are published": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication.Tables, f.Publication.AllTables = nil, true },
 			"publication", wal.Good, "Shop has 0 tables", ""},
 		"generated columns, version 18": {func(f *wal.Facts, w *wal.Wanted) {
 			f.Version, table(w).Columns[1].Generated = 180004, wal.StoredGenerated
 		},
-			"publication", wal.Mendable, "leaves out the generated columns of public.orders", `ALTER PUBLICATION "Shop" SET (publish_generated_columns = stored);`},
+			"publication", wal.Mendable, "leaves out the generated columns of tables", `ALTER PUBLICATION "Shop" SET (publish_generated_columns = stored);`},
 
 		"no primary key": {func(_ *wal.Facts, w *wal.Wanted) { table(w).PrimaryKey = nil },
 			"table public.orders", wal.Fail, "has no primary key", `ALTER TABLE "public"."orders" ADD PRIMARY KEY (...);`},
@@ -119,6 +122,29 @@ func TestFindings(t *testing.T) {
 		"identity of an index that covers all": {func(_ *wal.Facts, w *wal.Wanted) {
 			table(w).Leaves[0].Identity, table(w).Leaves[0].Columns = 'i', []string{"id", "customer"}
 		}, "table public.orders", wal.Warn, "hold only its identity index", full},
+		"a table of another owner, whose identity leaves out a scope": {func(_ *wal.Facts, w *wal.Wanted) {
+			table(w).Leaves[0] = wal.LeafInfo{TableName: name, Identity: 'd', Columns: []string{"id"}, Owner: "stock"}
+		}, "table public.orders", wal.Fail, "role shop does not own it", full},
+		"a table of another owner, whose identity is enough": {func(_ *wal.Facts, w *wal.Wanted) {
+			w.Tables[0].Scopes = nil
+			table(w).Leaves[0] = wal.LeafInfo{TableName: name, Identity: 'd', Columns: []string{"id"}, Owner: "stock"}
+		}, "table public.orders", wal.Warn, "an update lists every other column as changed", full},
+		"a table of another owner that is not published": {func(f *wal.Facts, w *wal.Wanted) { f.Publication.Tables, table(w).Owner = nil, "stock" },
+			"table public.orders", wal.Fail, "it takes the rights of the table's owner, stock, and of the publication's, shop", `ALTER PUBLICATION "Shop" ADD TABLE ONLY "public"."orders";`},
+		"a table that is not published, and nobody has named": {func(f *wal.Facts, w *wal.Wanted) {
+			f.Publication.Tables, table(w).Owner, w.Tables[0].Optional = nil, "stock", true
+		}, "table public.orders", wal.Warn, "is not served: is not in publication Shop", `ALTER PUBLICATION "Shop" ADD TABLE ONLY "public"."orders";`},
+		"a deferrable key, which is no identity": {func(_ *wal.Facts, w *wal.Wanted) { table(w).Leaves[0] = wal.LeafInfo{TableName: name, Identity: 'd'} },
+			"table public.orders", wal.Mendable, "leave out columns", full},
+		"a foreign partition": {func(_ *wal.Facts, w *wal.Wanted) { table(w).Leaves[0].Kind = 'f' },
+			"table public.orders", wal.Fail, "is a foreign table, whose changes no log has", `ALTER TABLE "public"."orders" DETACH PARTITION "public"."orders";`},
+		"an option of a publication of all tables": {func(f *wal.Facts, w *wal.Wanted) {
+			f.Publication.AllTables, f.Publication.ViaRoot, table(w).Partitioned = true, false, true
+		}, "table public.orders", wal.Fail, "the publication is not the gateway's to alter", `ALTER PUBLICATION "Shop" SET (publish_via_partition_root = true);`},
+		"no right to make the publication": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication, f.Creator = nil, "boss" },
+			"publication", wal.Fail, "role shop may not create one in this database", `CREATE PUBLICATION "Shop" WITH (publish_via_partition_root = true);`},
+		"a right that could not be tried": {func(f *wal.Facts, _ *wal.Wanted) { f.Replication, f.Untried = false, errors.New("no route") },
+			"role", wal.Warn, "could not be tried: no route", ""},
 		"FULL and a column list": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication.Listed[name] = true },
 			"table public.orders", wal.Fail, "the server refuses to update or delete rows of public.orders",
 			`-- drop the column list of "public"."orders" from publication "Shop"`},
@@ -148,7 +174,7 @@ func TestFindings(t *testing.T) {
 		"lost slot, version 18": {func(f *wal.Facts, _ *wal.Wanted) {
 			f.Version, f.Slot.WALStatus, f.Slot.Invalidated = 180004, "lost", "idle_timeout"
 		}, "slot shop", wal.Mendable, "no gateway ran for longer than idle_replication_slot_timeout",
-			"SELECT pg_drop_replication_slot('shop'); SELECT pg_create_logical_replication_slot('shop', 'pgoutput', failover => true);"},
+			"SELECT pg_catalog.pg_drop_replication_slot('shop'); SELECT pg_catalog.pg_create_logical_replication_slot('shop', 'pgoutput', failover => true);"},
 
 		"minor version": {func(f *wal.Facts, _ *wal.Wanted) { f.Version = 150013 },
 			"version", wal.Warn, "PostgreSQL 15.13 may lose changes", "-- upgrade to PostgreSQL 15.14 or newer"},
@@ -220,6 +246,61 @@ func TestCandidatesAreWhatIsPublishedOrHasAKey(t *testing.T) {
 		slices.Sort(names)
 		if got := strings.Join(names, " "); got != c.want {
 			t.Errorf("%s: %s, want %s", what, got, c.want)
+		}
+	}
+}
+
+// Whoever runs the SQL from the top may stop anywhere: a table's identity comes before its membership, for all tables.
+func TestFindingsAreInASafeOrder(t *testing.T) {
+	facts, want := goodFacts()
+	second := *want.Tables[0].TableInfo
+	second.TableName.Name = "line"
+	second.Leaves = []wal.LeafInfo{{TableName: second.TableName, Identity: 'd', Columns: []string{"id"}}}
+	want.Tables[0].Leaves[0].Identity = 'n'
+	want.Tables = append(want.Tables, wal.WantedTable{TableInfo: &second})
+	facts.Tables = append(facts.Tables, &second)
+	facts.Publication.Tables, facts.Publication.Update, facts.Slot, facts.WALLevel = nil, false, nil, "replica"
+	var fixes []string
+	for _, f := range facts.Findings(want) {
+		if f.Level >= wal.Mendable {
+			fixes = append(fixes, f.By+": "+f.Fix)
+		}
+	}
+	expected := []string{
+		"a superuser: ALTER SYSTEM SET wal_level = 'logical'; -- then restart PostgreSQL",
+		`role shop: ALTER TABLE "public"."orders" REPLICA IDENTITY FULL;`,
+		`role shop: ALTER TABLE "public"."line" REPLICA IDENTITY FULL;`,
+		`role shop: ALTER PUBLICATION "Shop" ADD TABLE ONLY "public"."orders";`,
+		`role shop: ALTER PUBLICATION "Shop" ADD TABLE ONLY "public"."line";`,
+		`role shop: ALTER PUBLICATION "Shop" SET (publish = 'insert, update, delete, truncate');`,
+		`role shop: SELECT pg_catalog.pg_create_logical_replication_slot('shop', 'pgoutput');`,
+	}
+	if !slices.Equal(fixes, expected) {
+		t.Errorf("in this order:\n  %s\nwant\n  %s", strings.Join(fixes, "\n  "), strings.Join(expected, "\n  "))
+	}
+}
+
+// The index that costs less than FULL is offered with it.
+func TestFindingsOfferAnIdentityIndex(t *testing.T) {
+	facts, want := goodFacts()
+	want.Tables[0].Leaves[0] = wal.LeafInfo{TableName: want.Tables[0].TableName, Identity: 'd', Columns: []string{"id"}}
+	want.Tables[0].Columns[0].NotNull = true
+	for _, f := range facts.Findings(want) {
+		if f.Level != wal.Mendable {
+			continue
+		}
+		for _, part := range []string{
+			`CREATE UNIQUE INDEX CONCURRENTLY "orders_identity" ON "public"."orders" ("customer", "id");`,
+			`ALTER TABLE "public"."orders" REPLICA IDENTITY USING INDEX "orders_identity";`, "NOT NULL, which customer may not be yet",
+		} {
+			if !strings.Contains(f.Or, part) {
+				t.Errorf("%s\nlacks %s", f.Or, part)
+			}
+		}
+		for line := range strings.Lines(f.Or) {
+			if !strings.HasPrefix(line, "--") {
+				t.Errorf("%q is no comment", line)
+			}
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgerrcode"
@@ -33,8 +34,12 @@ type Server struct {
 	Publication string
 	Mode        SetupMode
 	Log         *zap.Logger
+	// Report hears how far each wanted table is whenever that changes; nil where nobody listens. It must not wait.
+	Report func(TableState)
 
-	remade remade
+	remade     remade
+	prepared   preparation
+	replicates atomic.Bool // the role may, which was tried
 }
 
 // remade remembers, from the set-up to the stream that follows, why the slot was made anew.
@@ -64,10 +69,9 @@ func (r *remade) forget() {
 }
 
 const (
-	// setupLockTimeout bounds the wait for a table's lock: whoever waits behind an ALTER TABLE waits with it.
-	setupLockTimeout = "2s"
-	setupLockTries   = 5
-	dropPoll         = 50 * time.Millisecond
+	// slotLockTimeout bounds a try to make the slot, which waits for transactions and holds up nobody.
+	slotLockTimeout = 2 * time.Second
+	dropPoll        = 50 * time.Millisecond
 	// inspectTimeout bounds the look at the whole catalog, in which locks of others may be in the way.
 	inspectTimeout = 30 * time.Second
 )
@@ -84,6 +88,9 @@ func (s *Server) Inspect(ctx context.Context) (*Facts, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("inspect server: %w", err)
+	}
+	if !facts.Replication {
+		s.tryReplication(ctx, facts)
 	}
 	return facts, nil
 }
@@ -104,7 +111,7 @@ func (b backend) BackendPID() uint32 { return b.PgConn().PID() }
 func (f *Facts) Candidates() []*TableInfo {
 	var tables []*TableInfo
 	for _, t := range f.Tables {
-		published := f.Publication == nil || f.Publication.AllTables || f.Publication.Includes(t)
+		published := f.Publication == nil || f.Publication.AllTables || f.Publication.Includes(t) || slices.Contains(f.Publication.Waiting, t.TableName)
 		if published && !t.Extension && len(t.PrimaryKey) > 0 {
 			tables = append(tables, t)
 		}
@@ -128,60 +135,125 @@ func (w Wanted) among(f *Facts) (now Wanted, gone []string) {
 	return now, gone
 }
 
-// Ensure makes the server ready for what is wanted: with SetupAuto it runs what is missing, each statement under a
-// short lock_timeout and each logged; with SetupCheck, and for what no statement of ours may mend, it returns a
-// *SetupError. slotMade tells that the slot is new: nothing before it was captured.
+// Ensure makes the server ready for what is wanted: with SetupAuto it runs what is missing, in the order of the findings and
+// each logged. With SetupCheck, and for what this role may not mend, it returns a *SetupError. A table that others hold locks
+// on is no error: it is tried once, and Prepare goes on with it. slotMade tells that the slot is new: nothing before it was
+// captured.
 func (s *Server) Ensure(ctx context.Context, facts *Facts, want Wanted) (slotMade bool, err error) {
-	if refused := s.Refused(facts, want); len(refused) > 0 {
+	findings := facts.Findings(want)
+	if refused := s.refused(findings); len(refused) > 0 {
 		return false, &SetupError{Findings: refused}
 	}
-	findings := slices.DeleteFunc(facts.Findings(want), func(f Finding) bool { return f.Level != Mendable })
 	for i, f := range findings {
-		if err := s.mend(ctx, f); err != nil {
-			if refused := (*SetupError)(nil); errors.As(err, &refused) {
-				refused.Findings = append(refused.Findings, findings[i+1:]...) // who has to run one may as well run all
-			}
-			return false, err
+		if f.Level != Mendable || f.phase != phasePublication {
+			continue
 		}
-		if f.Check == "slot "+s.Slot {
-			slotMade = true
-			s.remade.set(Reset{Reason: cdc.ResetSlotLost, Detail: "the slot had to be made anew: it " + f.Detail})
+		if err := s.mendPublication(ctx, f, facts, want); err != nil {
+			return false, withRest(err, findings[i+1:])
 		}
 	}
-	return slotMade, nil
+	if err := s.prepareAll(ctx, facts, want, findings); err != nil {
+		return false, withRest(err, findings)
+	}
+	for _, f := range findings {
+		if f.Level != Mendable || f.phase != phaseSlot {
+			continue
+		}
+		if err := s.mendSlot(ctx, f); err != nil {
+			return false, err
+		}
+		slotMade = true
+		s.remade.set(Reset{Reason: cdc.ResetSlotLost, Detail: "the slot had to be made anew: it " + f.Detail})
+	}
+	return slotMade, s.settle(ctx, slotMade)
 }
 
 // Refused are the findings that Ensure refuses to start with, before it runs anything.
-func (s *Server) Refused(facts *Facts, want Wanted) []Finding {
-	return slices.DeleteFunc(facts.Findings(want), func(f Finding) bool {
-		return f.Level < Mendable || f.Level == Mendable && s.Mode == SetupAuto
-	})
+func (s *Server) Refused(facts *Facts, want Wanted) []Finding { return s.refused(facts.Findings(want)) }
+
+// refused gives, where there is a reason, all that is to be mended: who has to run some of it may as well run all.
+func (s *Server) refused(findings []Finding) []Finding {
+	least := Fail
+	if s.Mode != SetupAuto {
+		least = Mendable
+	}
+	if !slices.ContainsFunc(findings, func(f Finding) bool { return f.Level >= least }) {
+		return nil
+	}
+	return toMend(findings)
 }
 
-// mend runs a finding's SQL. A slot waits for every transaction that writes at the moment, however long: that is no
-// failure, so it is tried until ctx ends. A table's lock is given up after a few tries.
-func (s *Server) mend(ctx context.Context, f Finding) error {
-	isSlot := f.Check == "slot "+s.Slot
-	for try := 1; ; try++ {
-		err := s.exec(ctx, f.Fix)
-		if err == nil {
-			s.Log.Info("setup: "+f.Check, zap.String("because", f.Detail), zap.String("sql", f.Fix))
+func toMend(findings []Finding) []Finding {
+	return slices.DeleteFunc(slices.Clone(findings), func(f Finding) bool { return f.Level < Mendable })
+}
+
+// withRest adds to a refusal what else is to be mended.
+func withRest(err error, rest []Finding) error {
+	if refused := (*SetupError)(nil); errors.As(err, &refused) {
+		first := refused.Findings[0]
+		refused.Findings = append(refused.Findings, slices.DeleteFunc(toMend(rest), func(f Finding) bool { return f.Check == first.Check && f.Fix == first.Fix })...)
+	}
+	return err
+}
+
+// mendPublication makes the publication or sets its options.
+func (s *Server) mendPublication(ctx context.Context, f Finding, facts *Facts, want Wanted) error {
+	err := s.inTurn(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, bounds(alterTimeout, time.Second)); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, f.Fix); err != nil {
+			return err
+		}
+		if facts.Publication != nil {
 			return nil
 		}
+		if waiting := facts.waiting(want); len(waiting) > 0 {
+			if _, err := tx.Exec(ctx, waitingSQL(s.Publication, waiting)); err != nil {
+				return err
+			}
+		}
+		return s.record(ctx, tx, Made{Kind: MadePublication, Name: s.Publication})
+	})
+	switch {
+	case err == nil:
+		s.Log.Info("setup: "+f.Check, zap.String("because", f.Detail), zap.String("sql", f.Fix))
+		return nil
+	case hasCode(err, pgerrcode.DuplicateObject):
+		return nil // another gateway was faster
+	case Temporary(err):
+		return fmt.Errorf("run %s: %w", f.Fix, err)
+	}
+	return refusal(f, err)
+}
+
+// refusal is of a finding that the server does not let this role mend.
+func refusal(f Finding, err error) error {
+	f.Detail = fmt.Sprintf("%s, and this role cannot mend it (%v): run as an owner of the tables", f.Detail, rootCause(err))
+	return &SetupError{Findings: []Finding{f}}
+}
+
+// mendSlot runs a finding's SQL. A slot waits for every transaction that writes at the moment, however long: that is no
+// failure, so it is tried until ctx ends.
+func (s *Server) mendSlot(ctx context.Context, f Finding) error {
+	for {
+		err := s.exec(ctx, f.Fix)
 		switch {
-		case hasCode(err, pgerrcode.LockNotAvailable) && (isSlot || try < setupLockTries):
+		case err == nil:
+			s.Log.Info("setup: "+f.Check, zap.String("because", f.Detail), zap.String("sql", f.Fix))
+			return s.record(ctx, s.Pool, Made{Kind: MadeSlot, Name: s.Slot})
+		case hasCode(err, pgerrcode.LockNotAvailable):
 			s.Log.Warn("setup waits for other transactions to end", zap.String("check", f.Check), zap.String("sql", f.Fix))
 		case hasCode(err, pgerrcode.DuplicateObject):
 			return nil // another gateway was faster
-		case isSlot && hasCode(err, pgerrcode.UndefinedObject):
+		case hasCode(err, pgerrcode.UndefinedObject):
 			// Dropped by the try before, which then had to wait: the next inspection finds no slot, and makes it.
 			s.remade.set(Reset{Reason: cdc.ResetSlotLost, Detail: "the slot had to be made anew: it " + f.Detail})
 			return interruption{err}
 		case Temporary(err):
 			return err
 		default:
-			f.Detail = fmt.Sprintf("%s, and this role cannot mend it (%v): run as an owner of the tables", f.Detail, rootCause(err))
-			return &SetupError{Findings: []Finding{f}}
+			return refusal(f, err)
 		}
 		if err := sleep(ctx, time.Second); err != nil {
 			return err
@@ -223,13 +295,13 @@ func (s *Server) stopping(ctx context.Context) bool {
 	return hasCode(s.Pool.Ping(ctx), pgerrcode.CannotConnectNow)
 }
 
+// exec runs SQL of the slot, which may be more than one statement, outside a transaction of ours.
 func (s *Server) exec(ctx context.Context, sql string) error {
 	err := s.Pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
-		if _, err := c.Exec(ctx, "SELECT set_config('lock_timeout', $1, false)", setupLockTimeout); err != nil {
+		if _, err := c.Exec(ctx, "SELECT pg_catalog.set_config('lock_timeout', $1, false)", milliseconds(slotLockTimeout)); err != nil {
 			return err
 		}
 		defer func() { _, _ = c.Exec(context.WithoutCancel(ctx), "RESET lock_timeout") }()
-		// The simple protocol: a fix may hold more than one statement.
 		_, err := c.Conn().PgConn().Exec(ctx, sql).ReadAll()
 		return err
 	})
@@ -237,6 +309,19 @@ func (s *Server) exec(ctx context.Context, sql string) error {
 		return fmt.Errorf("run %s: %w", sql, err)
 	}
 	return nil
+}
+
+// execWithin runs a statement that waits for locks no longer than alterTimeout.
+func (s *Server) execWithin(ctx context.Context, sql string) error {
+	return s.inTurn(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, bounds(alterTimeout, time.Second)+sql)
+		return err
+	})
+}
+
+// inTurn runs f in a transaction.
+func (s *Server) inTurn(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error { return f(ctx, tx) })
 }
 
 // rootCause is the innermost error, for a message that has named the operation itself.

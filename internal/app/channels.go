@@ -84,15 +84,16 @@ func everyTable(facts *wal.Facts, types *values.Catalog, log *zap.Logger) *serve
 	for _, t := range tables {
 		named[t.Name]++
 	}
+	var keyless, scopeless []string
 	for _, t := range facts.Tables {
 		if facts.Publication != nil && facts.Publication.Includes(t) && len(t.PrimaryKey) == 0 {
-			log.Warn("table is not served: it has no primary key, so clients could not tell its rows apart", zap.Stringer("table", t.TableName))
+			keyless = append(keyless, t.String())
 		}
 	}
 	for _, t := range tables {
 		scopes := defaultScopes(t)
 		if len(scopes) == 0 {
-			log.Warn("table is not served: none of its key columns can be a scope", zap.Stringer("table", t.TableName))
+			scopeless = append(scopeless, t.String())
 			continue
 		}
 		name := t.Name
@@ -100,8 +101,17 @@ func everyTable(facts *wal.Facts, types *values.Catalog, log *zap.Logger) *serve
 			name = t.String()
 		}
 		s.add(fanout.Channel{Name: name, Schema: t.Schema, Table: t.Name, Scopes: scopes}, t)
+		s.wanted[len(s.wanted)-1].Optional = true
 	}
+	notServed(log, "they have no primary key, so clients could not tell their rows apart", keyless)
+	notServed(log, "none of their key columns can be a scope", scopeless)
 	return s
+}
+
+func notServed(log *zap.Logger, because string, tables []string) {
+	if len(tables) > 0 {
+		log.Warn("tables are not served", zap.String("because", because), zap.Int("count", len(tables)), zap.String("tables", wal.Some(tables)))
+	}
 }
 
 func (s *served) add(ch fanout.Channel, t *wal.TableInfo) {

@@ -28,11 +28,12 @@ type circumstances struct {
 	// keys is how fetching the keys goes that tokens are signed with; nil where none are fetched.
 	keys        *auth.JWKSState
 	descriptors descriptors
+	tables      []wal.TableState
 }
 
 // conditions says what is the case, the state first.
 func (c *circumstances) conditions() []condition {
-	list := []condition{c.state()}
+	list := append([]condition{c.state()}, c.unserved()...)
 	if c.keys != nil {
 		list = append(list, keysConditions(*c.keys)...)
 	}

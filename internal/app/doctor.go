@@ -19,8 +19,8 @@ import (
 var errUnhealthy = errors.New("the database needs mending")
 
 // doctor looks at everything that the gateway depends on in the database, changes nothing, and prints what it found with
-// the SQL that mends it.
-func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
+// the SQL that mends it. With onlySQL it prints the SQL alone, all of it, as what one may give to psql.
+func doctor(ctx context.Context, cfg *config.Config, onlySQL bool, out io.Writer) error {
 	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal(), wal.PoolOptions{})
 	if err != nil {
 		return err
@@ -79,20 +79,68 @@ func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	worst := wal.Good
 	for _, f := range findings {
 		worst = max(worst, f.Level)
-		fmt.Fprintf(out, "%-6s %s: %s\n", label(f.Level), f.Check, f.Detail)
-		if f.Fix != "" {
-			fmt.Fprintf(out, "       %s\n", strings.ReplaceAll(f.Fix, "\n", "\n       "))
-		}
+	}
+	if onlySQL {
+		printSQL(out, findings)
+	} else {
+		printFindings(out, findings)
 	}
 	switch {
 	case worst == wal.Fail:
 		return errUnhealthy
+	case worst == wal.Mendable && cfg.Setup == config.SetupAuto && onlySQL:
 	case worst == wal.Mendable && cfg.Setup == config.SetupAuto:
 		fmt.Fprintf(out, "\nServing with `setup: auto` runs the SQL above itself, if role %s owns the tables and may create in the database.\n", facts.Role)
 	case worst == wal.Mendable:
 		return errUnhealthy
 	}
 	return nil
+}
+
+// oneByOne is how many tables of which the same is to be said doctor prints one by one.
+const oneByOne = 10
+
+// printFindings prints them in the order in which they are to be mended, with who may run the SQL.
+func printFindings(out io.Writer, findings []wal.Finding) {
+	by := ""
+	costs := false
+	for _, g := range wal.Groups(findings, oneByOne) {
+		for i, f := range g.Findings {
+			if f.Fix != "" && f.By != "" && f.By != by {
+				by = f.By
+				fmt.Fprintf(out, "-- as %s:\n", by)
+			}
+			fmt.Fprintf(out, "%-6s %s: %s\n", label(f.Level), f.Check, f.Detail)
+			costs = costs || strings.Contains(f.Fix, "REPLICA IDENTITY FULL")
+			for _, text := range []string{f.Fix, f.Or} {
+				if text != "" && (text == f.Fix || i == 0) {
+					fmt.Fprintf(out, "       %s\n", strings.ReplaceAll(text, "\n", "\n       "))
+				}
+			}
+		}
+		if more := g.Summary(); more != "" {
+			fmt.Fprintf(out, "%-6s %s\n       -- `reactive-gw doctor --sql` prints the SQL for all of them\n", label(g.More[0].Level), more)
+		}
+	}
+	if costs {
+		fmt.Fprintf(out, "%s\n", wal.CostOfFull)
+	}
+}
+
+// printSQL prints what mends all that keeps something from being served, or an application from writing.
+func printSQL(out io.Writer, findings []wal.Finding) {
+	fmt.Fprintln(out, "-- In this order: after any of the statements one may stop, and no application is refused what it writes.")
+	by := ""
+	for _, f := range findings {
+		if f.Fix == "" || !f.Needed() {
+			continue
+		}
+		if f.By != by && f.By != "" {
+			by = f.By
+			fmt.Fprintf(out, "\n-- as %s:\n", by)
+		}
+		fmt.Fprintln(out, f.Fix)
+	}
 }
 
 // resetFinding tells when clients had to start over last.

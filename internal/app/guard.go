@@ -100,7 +100,7 @@ func publishFix(publication string, name wal.TableName, facts *wal.Facts) string
 	case p != nil && p.Tables[name]:
 		return fmt.Sprintf("ALTER PUBLICATION %s SET (publish_via_partition_root = true);", wal.Quote(publication))
 	}
-	fix := fmt.Sprintf("ALTER PUBLICATION %s ADD TABLE %s;", wal.Quote(publication), name.Quoted())
+	fix := wal.AddTableSQL(publication, t)
 	for _, leaf := range t.Leaves { // first, for the server refuses to update and delete what it could not tell of
 		if leaf.Identity != 'f' {
 			fix = fmt.Sprintf("ALTER TABLE %s REPLICA IDENTITY FULL; ", leaf.Quoted()) + fix

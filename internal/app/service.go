@@ -54,6 +54,7 @@ type parts struct {
 	hub      *fanout.Hub
 	gateway  *gateway.Gateway
 	channels []fanout.Channel // those of the log
+	wanted   wal.Wanted
 	access   *access
 	pipeline *cdc.Pipeline
 	ingest   *ingest.Ingest
@@ -119,6 +120,10 @@ func (s *Service) Run(ctx, late context.Context, serving func()) error {
 	g.Go(func() error { p.hub.Run(streaming); return nil })
 	g.Go(func() error { s.watchSlot(streaming, p); return nil })
 	g.Go(func() error { s.watchLayouts(streaming, p.hub, p.channels); return nil })
+	g.Go(func() error {
+		s.database.Prepare(streaming, p.wanted, func() bool { return p.source.Stats().State != wal.Standby })
+		return nil
+	})
 	if p.listener != nil {
 		g.Go(func() error { p.ingest.Run(streaming); return nil })
 		g.Go(func() error { p.listener.Run(streaming); return nil })
@@ -202,12 +207,8 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range slices.Concat(facts.Findings(want), tables.findings, unguarded, []wal.Finding{room}) {
-		if f.Level == wal.Warn {
-			s.log.Warn("setup: "+f.Check, zap.String("detail", f.Detail))
-		}
-	}
-	p = &parts{access: access, channels: tables.channels, exposed: exposed(s.cfg, s.functions, tables)}
+	s.warn(slices.Concat(facts.Findings(want), tables.findings, unguarded, []wal.Finding{room}))
+	p = &parts{access: access, channels: tables.channels, wanted: want, exposed: exposed(s.cfg, s.functions, tables)}
 	unknown := wal.UnknownPressure()
 	p.pressure.Store(&unknown)
 	p.hub, err = fanout.NewHub(fanout.Options{
@@ -232,6 +233,7 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 		p.hook = p.ingest.Handler(token)
 	}
 	p.listener = newListener(s.cfg, tables, p.ingest, p.hub, s.log.Named("ingest"))
+	s.database.Report = newAvailability(p.hub, tables).report
 	if err := setUp(ctx, s.database, facts, want, s.log, s.migrationsWait); err != nil {
 		return nil, err
 	}
@@ -257,10 +259,26 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 			return source.WasLive && source.State != wal.Standby
 		},
 	})
+	var names []string
 	for _, ch := range tables.allChannels() {
-		s.log.Info("channel", zap.String("name", ch.Name), zap.String("table", ch.Schema+"."+ch.Table), zap.Strings("scopes", scopeNames(ch)))
+		names = append(names, ch.Name)
+		s.log.Debug("channel", zap.String("name", ch.Name), zap.String("table", ch.Schema+"."+ch.Table), zap.Strings("scopes", scopeNames(ch)))
 	}
+	s.log.Info("channels", zap.Int("count", len(names)), zap.String("names", wal.Some(names)))
 	return p, nil
+}
+
+// warn logs what is not as it should be, in a line for all tables of which the same is to be said.
+func (s *Service) warn(findings []wal.Finding) {
+	findings = slices.DeleteFunc(findings, func(f wal.Finding) bool { return f.Level != wal.Warn || f.LeftOut }) // those are logged when they are
+	for _, g := range wal.Groups(findings, 1) {
+		f := g.Findings[0]
+		fields := []zap.Field{zap.String("detail", f.Detail)}
+		if more := g.Summary(); more != "" {
+			fields = append(fields, zap.String("more", more))
+		}
+		s.log.Warn("setup: "+f.Check, fields...)
+	}
 }
 
 func scopeNames(ch fanout.Channel) []string {
@@ -337,6 +355,7 @@ func (s *Service) figures() metrics.Sources {
 		Ingest:   whenRunning(s, func(p *parts) ingest.Stats { return p.ingest.Stats() }, ingest.Stats{}),
 		Refusals: s.refusals.Totals,
 		Pressure: whenRunning(s, func(p *parts) wal.Pressure { return *p.pressure.Load() }, wal.UnknownPressure()),
+		Tables:   whenRunning(s, func(*parts) []wal.TableState { return s.database.Tables() }, nil),
 	}
 }
 

@@ -59,6 +59,7 @@ func (s *Service) status() any {
 	if keys, fetched := p.access.keysState(); fetched {
 		now.keys = &keys
 	}
+	now.tables = s.database.Tables()
 	v.Conditions = now.conditions()
 	if r := source.Reset; r.Reason != "" {
 		v.LastReset = &lastReset{Reason: string(r.Reason), Detail: r.Detail, At: r.At.UTC(), Do: afterReset(r.Reason, s.cfg.Slot)}

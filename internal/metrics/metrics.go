@@ -5,6 +5,7 @@ package metrics
 import (
 	"math"
 	"net/http"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -26,7 +27,9 @@ type Sources struct {
 	Ingest   func() ingest.Stats
 	// Pressure is that of the log that the slot holds back, as last seen.
 	Pressure func() wal.Pressure
-	Version  string
+	// Tables are the wanted tables; nil where nobody keeps count.
+	Tables  func() []wal.TableState
+	Version string
 }
 
 // Handler serves the figures in Prometheus's text format, with those of the Go runtime and the process.
@@ -67,6 +70,7 @@ type collector struct {
 	ingestErrors   *prometheus.Desc
 	resets         *prometheus.Desc
 	refusals       *prometheus.Desc
+	unserved       *prometheus.Desc
 }
 
 func flag(is bool) float64 {
@@ -91,6 +95,8 @@ func newCollector(s Sources) *collector {
 		refusals: prometheus.NewDesc("reactive_refusals_total",
 			"Clients, and requests of theirs, that were refused.", []string{"reason"}, nil),
 		resets: prometheus.NewDesc("reactive_resets_total", "Times that continuity was lost, so that clients had to start over.", []string{"reason"}, nil),
+		unserved: prometheus.NewDesc("reactive_tables_unserved", "Tables that are not served yet, or are left out: others hold locks on them, "+
+			"transactions run that wrote to them before they were published, or somebody else has to mend them.", []string{"reason"}, nil),
 	}
 	add := func(kind prometheus.ValueType, name, help string, labels prometheus.Labels, read func(*moment) float64) {
 		c.figures = append(c.figures, figure{prometheus.NewDesc("reactive_"+name, help, nil, labels), kind, read})
@@ -163,6 +169,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.ingestErrors
 	ch <- c.resets
 	ch <- c.refusals
+	ch <- c.unserved
 }
 
 // Collect implements prometheus.Collector.
@@ -193,6 +200,15 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for reason, times := range c.sources.Refusals() {
 		ch <- prometheus.MustNewConstMetric(c.refusals, prometheus.CounterValue, float64(times), string(reason))
+	}
+	if c.sources.Tables != nil {
+		unserved := map[wal.Progress]int{wal.Locked: 0, wal.Draining: 0, wal.LeftOut: 0}
+		for _, t := range c.sources.Tables() {
+			unserved[t.Progress]++
+		}
+		for _, reason := range []wal.Progress{wal.Locked, wal.Draining, wal.LeftOut} {
+			ch <- prometheus.MustNewConstMetric(c.unserved, prometheus.GaugeValue, float64(unserved[reason]), strings.ReplaceAll(string(reason), " ", "_"))
+		}
 	}
 	for reason, times := range m.source.Resets {
 		ch <- prometheus.MustNewConstMetric(c.resets, prometheus.CounterValue, float64(times), string(reason))

@@ -40,7 +40,12 @@ func Temporary(err error) bool {
 	if errors.As(err, &setup) {
 		return len(setup.Findings) > 0 && !slices.ContainsFunc(setup.Findings, func(f Finding) bool { return !f.Passing })
 	}
-	if err == nil || errors.Is(err, ErrMessage) {
+	for _, lasting := range []error{ErrMessage, ErrNotPinned, ErrNotATable, ErrIncomparable} {
+		if errors.Is(err, lasting) {
+			return false
+		}
+	}
+	if err == nil {
 		return false
 	}
 	var pg *pgconn.PgError

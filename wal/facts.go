@@ -31,6 +31,7 @@ type Facts struct {
 	ProxyInBetween  bool // the backend that answers is not the one that the connection was given
 	CurrentDatabase string
 	Settings        Settings
+	RowSecurity     map[TableName]RowSecurity // of tables that have any, or are above some that have
 }
 
 // Table returns the table of a name, or nil.
@@ -156,6 +157,9 @@ func readFacts(ctx context.Context, b Backend, slot, publication string) (*Facts
 		return nil, err
 	}
 	f.Settings = *settings
+	if f.RowSecurity, err = readRowSecurity(ctx, b); err != nil {
+		return nil, err
+	}
 	f.Tables, err = loadTables(ctx, b)
 	return f, err
 }

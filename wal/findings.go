@@ -42,6 +42,8 @@ type Wanted struct {
 type WantedTable struct {
 	*TableInfo
 	Scopes []string
+	// RowSecurityBypassed: the configuration says that the table's policies need not hold.
+	RowSecurityBypassed bool
 	// Watched: its changes matter to an authorizer, and no client is sent its rows. It needs no primary key.
 	Watched bool
 }
@@ -185,6 +187,7 @@ func (j *judge) table(t WantedTable) {
 		j.add(check, Fail, fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY (...);", t.Quoted()), "has no primary key, so clients could not tell its rows apart")
 		return
 	}
+	j.rowSecurity(t)
 	needed := slices.Concat(t.PrimaryKey, t.Scopes)
 	if p := j.facts.Publication; p != nil {
 		if columns := p.Columns[t.TableName]; columns != nil {

@@ -1,10 +1,13 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
 
@@ -24,7 +27,7 @@ type access struct {
 }
 
 // newAccess makes what the configuration wants. What cannot be made is a *config.Error with the place in the file.
-func newAccess(ctx context.Context, cfg *config.Config, functions Functions, pool *pgxpool.Pool, log *zap.Logger) (*access, error) {
+func newAccess(ctx context.Context, cfg *config.Config, functions Functions, path *queryPath, log *zap.Logger) (*access, error) {
 	a := &access{start: func(context.Context) error { return nil }}
 	var problems []config.Problem
 	if cfg.Authenticate != nil {
@@ -32,7 +35,7 @@ func newAccess(ctx context.Context, cfg *config.Config, functions Functions, poo
 			problems = append(problems, cfg.Problem("authenticate", err.Error(), authenticateFix(cfg.Authenticate)))
 		}
 	}
-	more, err := a.authorize(ctx, cfg, pool)
+	more, err := a.authorize(ctx, cfg, path)
 	if err == nil {
 		err = config.NewError(append(problems, more...)...)
 	}
@@ -52,7 +55,7 @@ func newAccess(ctx context.Context, cfg *config.Config, functions Functions, poo
 }
 
 // authorize makes the authorizers and tries those that can be tried.
-func (a *access) authorize(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool) (problems []config.Problem, err error) {
+func (a *access) authorize(ctx context.Context, cfg *config.Config, path *queryPath) (problems []config.Problem, err error) {
 	a.authorizers, a.scopeColumns = map[string]auth.Authorizer{}, map[string]string{}
 	fail := func(path string, err error, fix string) {
 		problems = append(problems, cfg.Problem(path, err.Error(), fix))
@@ -61,9 +64,13 @@ func (a *access) authorize(ctx context.Context, cfg *config.Config, pool *pgxpoo
 		if entry.Authorize == nil {
 			continue
 		}
-		authorizer, err := a.authorizer(entry, pool)
-		if err != nil {
-			fail(fmt.Sprintf("reactive[%d].authorize", i), err, authorizeFix(entry.Authorize))
+		place := fmt.Sprintf("reactive[%d].authorize", i)
+		authorizer, err := a.authorizer(ctx, entry, path.pool)
+		switch {
+		case errors.As(err, &noAnswer{}):
+			return nil, err
+		case err != nil:
+			fail(place, err, authorizeFix(entry.Authorize))
 			continue
 		}
 		if c, ok := authorizer.(checker); ok {
@@ -72,12 +79,84 @@ func (a *access) authorize(ctx context.Context, cfg *config.Config, pool *pgxpoo
 			case wal.Temporary(err):
 				return nil, err
 			default:
-				fail(fmt.Sprintf("reactive[%d].authorize", i), err, authorizeFix(entry.Authorize))
+				why, fix, failed := a.explain(ctx, path, authorizer, err)
+				if failed != nil {
+					return nil, failed
+				}
+				if why != "" {
+					err = fmt.Errorf("%w: %s", err, why)
+				}
+				fail(place, err, cmp.Or(fix, authorizeFix(entry.Authorize)))
+				continue
 			}
+		}
+		why, fix, err := a.misread(ctx, path, authorizer)
+		switch {
+		case err != nil:
+			return nil, err
+		case why != "":
+			fail(place, errors.New(why), fix)
+			continue
 		}
 		a.authorizers[entry.Channel] = authorizer
 	}
 	return problems, nil
+}
+
+// noAnswer is the error of a database that did not answer, so that an authorizer could not be made yet.
+type noAnswer struct{ error }
+
+func (e noAnswer) Unwrap() error { return e.error }
+
+// explain says what the search_path has to do with an error of a query, where an operator wrote that.
+func (a *access) explain(ctx context.Context, path *queryPath, authorizer auth.Authorizer, cause error) (why, fix string, err error) {
+	asks, ok := authorizer.(queried)
+	if !ok {
+		return "", "", nil
+	}
+	sql, _ := asks.Text()
+	if q, ok := authorizer.(*auth.SQL); ok {
+		return path.explain(ctx, q, sql, cause)
+	}
+	return path.explain(ctx, nil, sql, cause)
+}
+
+// policies refuses authorizers that read tables whose policies would have to hold. What the log brings to an authorizer by
+// members is judged with what is served.
+func (a *access) policies(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, facts *wal.Facts) ([]wal.Finding, error) {
+	var findings []wal.Finding
+	for _, entry := range cfg.Reactive {
+		asks, ok := a.authorizers[entry.Channel].(queried)
+		if !ok {
+			continue
+		}
+		sql, parameters := asks.Text()
+		reads, err := wal.Reads(ctx, pool, sql, parameters)
+		if err != nil {
+			return nil, err
+		}
+		for _, table := range reads {
+			why, fix := facts.Policies(table, "the query of authorize reads it", entry.RowSecurity == config.RowSecurityBypassed, true)
+			if why != "" {
+				findings = append(findings, wal.Finding{Check: "authorize of channel " + entry.Channel, Level: wal.Fail, Detail: why, Fix: "-- " + fix})
+			}
+		}
+	}
+	return findings, nil
+}
+
+// misread says what a query that an operator wrote may mean otherwise under the trusted search_path.
+func (a *access) misread(ctx context.Context, path *queryPath, authorizer auth.Authorizer) (why, fix string, err error) {
+	q, ok := authorizer.(*auth.SQL)
+	if !ok || len(path.Untrusted) == 0 {
+		return "", "", nil
+	}
+	sql, parameters := q.Text()
+	reads, err := wal.Reads(ctx, path.pool, sql, parameters)
+	if err != nil {
+		return "", "", err
+	}
+	return path.misread(ctx, q, reads)
 }
 
 // authenticateFix says what to write instead.
@@ -188,7 +267,7 @@ func (a *access) keys(c *config.JWT, log *zap.Logger) (auth.Keys, error) {
 	return auth.JWKS(file)
 }
 
-func (a *access) authorizer(entry config.Reactive, pool *pgxpool.Pool) (auth.Authorizer, error) {
+func (a *access) authorizer(ctx context.Context, entry config.Reactive, pool *pgxpool.Pool) (auth.Authorizer, error) {
 	c, query := entry.Authorize, queryRow(pool)
 	column := ""
 	if len(entry.Scopes) == 1 {
@@ -201,8 +280,16 @@ func (a *access) authorizer(entry config.Reactive, pool *pgxpool.Pool) (auth.Aut
 	case c.SQL != "":
 		return auth.NewSQL(auth.SQLOptions{Query: query, Statement: c.SQL, Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor})
 	case c.Member != nil:
+		table, err := wal.CheckTable(ctx, pool, wal.TableName(c.Member.Table), c.Member.Scope, c.Member.User)
+		switch {
+		case wal.Temporary(err):
+			return nil, noAnswer{err}
+		case err != nil:
+			return nil, err
+		}
 		return auth.NewMember(auth.MemberOptions{
-			Query: query, Schema: c.Member.Table.Schema, Table: c.Member.Table.Name, Scope: c.Member.Scope, User: c.Member.User,
+			Query: queryTable(pool, table), Schema: c.Member.Table.Schema, Table: c.Member.Table.Name, Scope: c.Member.Scope, User: c.Member.User,
+			ScopeSQL: columnSQL(c.Member.Scope, &table.Compared[0]), UserSQL: columnSQL(c.Member.User, &table.Compared[1]),
 			Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor,
 		})
 	}
@@ -219,4 +306,24 @@ func queryRow(pool *pgxpool.Pool) auth.QueryRow {
 	return func(ctx context.Context, statement string, args ...any) auth.RowScanner {
 		return pool.QueryRow(ctx, statement, args...)
 	}
+}
+
+// queryTable is queryRow for a query of ours about a table of others.
+func queryTable(pool *pgxpool.Pool, table *wal.TableCheck) auth.QueryRow {
+	return func(ctx context.Context, statement string, args ...any) auth.RowScanner {
+		return scanner(func(destination ...any) error {
+			return table.Within(ctx, pool, func(tx pgx.Tx) error { return tx.QueryRow(ctx, statement, args...).Scan(destination...) })
+		})
+	}
+}
+
+// scanner is an auth.RowScanner.
+type scanner func(destination ...any) error
+
+// Scan implements auth.RowScanner.
+func (s scanner) Scan(destination ...any) error { return s(destination...) }
+
+func columnSQL(column string, c *wal.Comparison) auth.ColumnSQL {
+	name := wal.Quote(column)
+	return auth.ColumnSQL{Value: c.Of(name), Operator: c.Operator(), Text: c.Text(name)}
 }

@@ -21,7 +21,7 @@ var errUnhealthy = errors.New("the database needs mending")
 // doctor looks at everything that the gateway depends on in the database, changes nothing, and prints what it found with
 // the SQL that mends it.
 func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
-	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal())
+	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal(), wal.PoolOptions{})
 	if err != nil {
 		return err
 	}
@@ -31,25 +31,37 @@ func doctor(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	tables, err := resolve(ctx, cfg, Functions{}, facts, pool, zap.NewNop())
+	path, err := openQueryPath(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer path.pool.Close()
+	tables, err := resolve(ctx, cfg, Functions{}, facts, path, zap.NewNop())
 	if err != nil {
 		return err
 	}
 	findings := facts.Findings(tables.wants(cfg))
 	access := &access{}
 	defer access.close()
-	problems, err := access.authorize(ctx, cfg, pool)
+	problems, err := access.authorize(ctx, cfg, path)
 	if err == nil {
 		err = config.NewError(problems...)
 	}
 	if err != nil {
 		return err
 	}
-	unguarded, err := access.guards(ctx, pool, facts, tables, cfg.Publication)
+	unguarded, err := access.guards(ctx, path.pool, facts, tables, cfg.Publication)
 	if err != nil {
 		return err
 	}
-	findings = slices.Concat(findings, tables.findings, unguarded)
+	narrowed, err := access.policies(ctx, cfg, path.pool, facts)
+	if err != nil {
+		return err
+	}
+	findings = slices.Concat(findings, tables.findings, unguarded, narrowed)
+	if asksQueries(cfg) {
+		findings = append(findings, path.finding())
+	}
 	schema, err := migrationFinding(ctx, database, facts.Role)
 	if err != nil {
 		return err

@@ -109,7 +109,7 @@ func migrateError(err error) error {
 
 // migrateUp applies what is pending and says so.
 func migrateUp(ctx context.Context, cfg *config.Config, out io.Writer) error {
-	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal())
+	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal(), wal.PoolOptions{})
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func applyMigrations(ctx context.Context, pool *pgxpool.Pool, out io.Writer) err
 
 // migrateStatus lists the migrations.
 func migrateStatus(ctx context.Context, cfg *config.Config, out io.Writer) error {
-	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal())
+	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal(), wal.PoolOptions{})
 	if err != nil {
 		return err
 	}

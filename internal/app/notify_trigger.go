@@ -27,7 +27,7 @@ func notifyTriggerOn(ctx context.Context, cfg *config.Config, name string, show 
 		fmt.Fprintf(out, "%s", migrations.NotifyTriggerSQL(table.Schema, table.Name, channel))
 		return nil
 	}
-	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal())
+	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal(), wal.PoolOptions{})
 	if err != nil {
 		return err
 	}

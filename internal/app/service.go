@@ -37,7 +37,9 @@ type Service struct {
 
 	database     *wal.Server
 	snapshotPool *pgxpool.Pool
-	accessPool   *pgxpool.Pool
+	// queryPath is that of authorizers and scopes, queryPool for snapshots that ask operators' queries.
+	queryPath *queryPath
+	queryPool *pgxpool.Pool
 	// running is set once the gateway serves; until then operators are told "starting".
 	running  atomic.Pointer[parts]
 	draining atomic.Bool
@@ -61,21 +63,18 @@ type parts struct {
 // was received is delivered and acknowledged. Where late ends before that is done, the rest is cut short. serving is called
 // when requests can be handed over. The end of ctx is no error. A Service runs once.
 func (s *Service) Run(ctx, late context.Context, serving func()) error {
-	pool, err := wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal())
+	pool, err := wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.PoolOptions{})
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
 	// Pools of their own, so that a storm of snapshots, or a table that is locked for long, keeps neither checkpoints nor
 	// the set-up from the database, nor makes an authorizer deny for want of an answer.
-	if s.snapshotPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal()); err != nil {
+	if s.snapshotPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.PoolOptions{}); err != nil {
 		return err
 	}
 	defer s.snapshotPool.Close()
-	if s.accessPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal()); err != nil {
-		return err
-	}
-	defer s.accessPool.Close()
+	defer s.closeQueryPools()
 	s.database = &wal.Server{
 		Pool: pool, Slot: s.cfg.Slot, Publication: s.cfg.Publication, Mode: wal.SetupMode(s.cfg.Setup), Log: s.log.Named("wal"),
 	}
@@ -146,12 +145,35 @@ func operatorsFault(err error) bool {
 	return errors.As(err, &config) || errors.As(err, &setup)
 }
 
+// openQueryPools makes the pools whose search_path has to be read first.
+func (s *Service) openQueryPools(ctx context.Context) (err error) {
+	s.closeQueryPools()
+	if s.queryPath, err = openQueryPath(ctx, s.cfg); err != nil {
+		return err
+	}
+	s.queryPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.PoolOptions{Path: s.queryPath.Trusted})
+	return err
+}
+
+func (s *Service) closeQueryPools() {
+	if s.queryPath != nil {
+		s.queryPath.pool.Close()
+	}
+	if s.queryPool != nil {
+		s.queryPool.Close()
+	}
+	s.queryPath, s.queryPool = nil, nil
+}
+
 func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 	facts, err := s.database.Inspect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	tables, err := resolve(ctx, s.cfg, s.functions, facts, s.accessPool, s.log)
+	if err := s.openQueryPools(ctx); err != nil {
+		return nil, err
+	}
+	tables, err := resolve(ctx, s.cfg, s.functions, facts, s.queryPath, s.log)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +183,7 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 		return nil, config.NewError(s.cfg.Problem("spillDir", err.Error(), "name a directory that exists and that the gateway's user may write"))
 	}
 	// Before the database is changed, for it finds out what is wrong with the configuration.
-	access, err := newAccess(ctx, s.cfg, s.functions, s.accessPool, s.log.Named("auth"))
+	access, err := newAccess(ctx, s.cfg, s.functions, s.queryPath, s.log.Named("auth"))
 	if err != nil {
 		return nil, err
 	}
@@ -174,9 +196,16 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	unguarded, err := access.guards(ctx, s.accessPool, facts, tables, s.cfg.Publication)
+	unguarded, err := access.guards(ctx, s.queryPath.pool, facts, tables, s.cfg.Publication)
 	if err != nil {
 		return nil, err
+	}
+	refused, err := access.policies(ctx, s.cfg, s.queryPath.pool, facts)
+	if err != nil {
+		return nil, err
+	}
+	if len(refused) > 0 {
+		return nil, &wal.SetupError{Findings: refused}
 	}
 	for _, f := range slices.Concat(facts.Findings(want), tables.findings, unguarded) {
 		if f.Level == wal.Warn {
@@ -189,9 +218,9 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 	p.hub, err = fanout.NewHub(fanout.Options{
 		Channels: tables.allChannels(), QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"), Resume: fanout.ResumeOptions(s.cfg.Resume), Nudge: s.database.Nudge,
 		Snapshots: snapshots{&wal.Snapshotter{
-			Pool: s.snapshotPool, Publication: s.cfg.Publication, Version: facts.Version, Types: tables.types, MaxBytes: s.cfg.QueueBytes / 2,
+			Pool: s.snapshotPool, QueryPool: s.queryPool, Publication: s.cfg.Publication, Version: facts.Version, Types: tables.types, MaxBytes: s.cfg.QueueBytes / 2,
 		}, tables.matches, tables.unpublished()},
-		Visible: (&wal.Snapshotter{Pool: s.accessPool}).Visibility,
+		Visible: (&wal.Snapshotter{Pool: s.queryPath.pool}).Visibility,
 	})
 	if err != nil {
 		return nil, err

@@ -229,14 +229,14 @@ func (s *Snapshotter) published(ctx context.Context, tx pgx.Tx, r *reading) (*pu
 }
 
 // columns describes the table as the stream does, without the excluded columns.
-func (s *Snapshotter) columns(ctx context.Context, tx pgx.Tx, r *reading) (*cdc.Table, error) {
+func (s *Snapshotter) columns(ctx context.Context, q Querier, r *reading) (*cdc.Table, error) {
 	t := &cdc.Table{Schema: r.Table.Schema, Name: r.Table.Name}
 	var oids []uint32
 	excluded := map[string]bool{}
 	for _, name := range r.Exclude {
 		excluded[name] = true
 	}
-	err := each(ctx, tx, "list published columns", tableColumnsNow, []any{r.oid}, func(rows pgx.Rows) error {
+	err := each(ctx, q, "list published columns", tableColumnsNow, []any{r.oid}, func(rows pgx.Rows) error {
 		var c cdc.Column
 		var number int16
 		var generated string
@@ -260,7 +260,7 @@ func (s *Snapshotter) columns(ctx context.Context, tx pgx.Tx, r *reading) (*cdc.
 	if len(t.Columns) == 0 {
 		return nil, fmt.Errorf("publication %s: %w", s.Publication, errUnpublishedTable)
 	}
-	if err := s.Types.Load(ctx, tx, oids); err != nil {
+	if err := s.Types.Load(ctx, q, oids); err != nil {
 		return nil, err
 	}
 	for i := range t.Columns {

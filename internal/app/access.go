@@ -69,26 +69,24 @@ func (a *access) authorize(ctx context.Context, cfg *config.Config, path *queryP
 		switch {
 		case errors.As(err, &noAnswer{}):
 			return nil, err
-		case err != nil:
-			fail(place, err, authorizeFix(entry.Authorize))
-			continue
-		}
-		if c, ok := authorizer.(checker); ok {
-			switch err := c.Check(ctx); {
-			case err == nil:
-			case wal.Temporary(err):
-				return nil, err
-			default:
-				why, fix, failed := a.explain(ctx, path, authorizer, err)
-				if failed != nil {
-					return nil, failed
-				}
-				if why != "" {
-					err = fmt.Errorf("%w: %s", err, why)
-				}
-				fail(place, err, cmp.Or(fix, authorizeFix(entry.Authorize)))
-				continue
+		case err == nil:
+			if c, ok := authorizer.(checker); ok {
+				err = c.Check(ctx)
 			}
+			if err != nil && wal.Temporary(err) {
+				return nil, err
+			}
+		}
+		if err != nil {
+			why, fix, failed := explain(ctx, path, entry.Authorize, authorizer, err)
+			if failed != nil {
+				return nil, failed
+			}
+			if why != "" {
+				err = fmt.Errorf("%w: %s", err, why)
+			}
+			fail(place, err, cmp.Or(fix, authorizeFix(entry.Authorize)))
+			continue
 		}
 		why, fix, err := a.misread(ctx, path, authorizer)
 		switch {
@@ -108,17 +106,17 @@ type noAnswer struct{ error }
 
 func (e noAnswer) Unwrap() error { return e.error }
 
-// explain says what the search_path has to do with an error of a query, where an operator wrote that.
-func (a *access) explain(ctx context.Context, path *queryPath, authorizer auth.Authorizer, cause error) (why, fix string, err error) {
-	asks, ok := authorizer.(queried)
-	if !ok {
-		return "", "", nil
-	}
-	sql, _ := asks.Text()
-	if q, ok := authorizer.(*auth.SQL); ok {
+// explain says what the search_path or policies have to do with an error of a query. There is no authorizer where already the
+// table of members could not be looked at.
+func explain(ctx context.Context, path *queryPath, c *config.Authorize, authorizer auth.Authorizer, cause error) (why, fix string, err error) {
+	switch q, ok := authorizer.(*auth.SQL); {
+	case ok:
+		sql, _ := q.Text()
 		return path.explain(ctx, q, sql, cause)
+	case c.Member != nil:
+		return path.explain(ctx, nil, "SELECT FROM "+wal.TableName(c.Member.Table).Quoted(), cause)
 	}
-	return path.explain(ctx, nil, sql, cause)
+	return "", "", nil
 }
 
 // policies refuses authorizers that read tables whose policies would have to hold. What the log brings to an authorizer by

@@ -96,7 +96,7 @@ func (r *resolver) scopeQuery(given config.ScopeSource, entry config.Reactive, p
 	q, err := auth.NewScopeQuery(given.SQL)
 	switch {
 	case err != nil:
-		r.problem(place, `write a query such as "select project_id from task_list where id = $row.list_id"`, "%v", err)
+		r.problem(place, `write a query such as "select project_id from public.task_list where id = $row.list_id"`, "%v", err)
 		return nil, nil
 	case given.Col == "" && len(entry.Scopes) != 1:
 		r.problem(place, "write {col: project_id, sql: ...} with the scope that the values are of", "there are several scopes, and none of them is named here")

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 	"time"
@@ -19,8 +20,27 @@ type MemberOptions struct {
 	// Column is the scope column of the subscriptions that are decided; empty is the name in Scope. Subscriptions by any
 	// other are refused.
 	Column string
+	// ScopeSQL and UserSQL say how Scope and User are compared. What is empty is right for a column of a type of PostgreSQL's own.
+	ScopeSQL, UserSQL ColumnSQL
 	// Timeout and CacheFor are as in SQLOptions.
 	Timeout, CacheFor time.Duration
+}
+
+// ColumnSQL is a column in SQL. The search_path of the connection must not decide what it means.
+type ColumnSQL struct {
+	// Value is the left side of Operator.
+	Value string
+	// Operator is the equality of its type, such as OPERATOR(public.=).
+	Operator string
+	// Text is the column as text.
+	Text string
+}
+
+// equals is true of a row whose column equals the one parameter by type, for the index; and the other by text, so that one way
+// to write a user is one user.
+func (c ColumnSQL) equals(column, byType, byText string) string {
+	return cmp.Or(c.Value, column) + " " + cmp.Or(c.Operator, "OPERATOR(pg_catalog.=)") + " " + byType +
+		" and " + cmp.Or(c.Text, column+"::pg_catalog.text") + " OPERATOR(pg_catalog.=) " + byText
 }
 
 // Member authorizes by a row: whoever is in the table of members with the scope's value may subscribe. Because it is a
@@ -43,10 +63,9 @@ func NewMember(options MemberOptions) (*Member, error) {
 	}
 	scope, user := quoteIdentifier(options.Scope), quoteIdentifier(options.User)
 	is, has := parameter{name: "scope"}, parameter{name: "ctx", claim: options.Claim}
-	// Equal by type, for the index; and by text, so that one way to write a user is one user.
 	s := &statement{
 		text: "select exists (select 1 from " + quoteIdentifier(options.Schema) + "." + quoteIdentifier(options.Table) +
-			" where " + scope + " = $1 and " + scope + "::text = $2 and " + user + " = $3 and " + user + "::text = $4)",
+			" where " + options.ScopeSQL.equals(scope, "$1", "$2") + " and " + options.UserSQL.equals(user, "$3", "$4") + ")",
 		parameters: []parameter{is, is, has, has},
 	}
 	query, err := newSQL(SQLOptions{

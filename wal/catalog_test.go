@@ -49,7 +49,7 @@ func TestCatalogDescribesTables(t *testing.T) {
 		}
 		columns = append(columns, fmt.Sprintf("%s %s %c%s", c.Name, c.TypeName, c.Kind, marks))
 	}
-	want := []string{"b integer b", "a integer b", "mood mood e", "dish dish b domain", "size size c", "price numeric(8,2) b", "served tstzrange r",
+	want := []string{"b integer b", "a integer b", "mood public.mood e", "dish public.dish b domain", "size public.size c", "price numeric(8,2) b", "served tstzrange r",
 		"cook uuid b", "tag text b", "double integer b stored"}
 	if !slices.Equal(columns, want) {
 		t.Errorf("columns\n%s\nwant\n%s", strings.Join(columns, "\n"), strings.Join(want, "\n"))

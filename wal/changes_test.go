@@ -52,7 +52,7 @@ func TestP03CommitOrderIsTheOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := early.Exec(t.Context(), "insert into orders values (1, 'written first')"); err != nil {
+	if _, err := early.Exec(t.Context(), "insert into public.orders values (1, 'written first')"); err != nil {
 		t.Fatal(err)
 	}
 	pgtest.Exec(t, url, "insert into orders values (2, 'committed first')")

@@ -48,8 +48,8 @@ func (c *Checkpoints) Load(ctx context.Context) (*StoredCheckpoint, error) {
 	var commit, end, reached, released string
 	var resetAt *time.Time
 	err := c.Pool.QueryRow(ctx, `
-		select epoch, system_id, timeline, postmaster_start, commit_lsn::text, end_lsn::text, reached_lsn::text,
-		       released_lsn::text, saved_at, reset_reason, reset_detail, reset_at
+		select epoch, system_id, timeline, postmaster_start, commit_lsn::pg_catalog.text, end_lsn::pg_catalog.text, reached_lsn::pg_catalog.text,
+		       released_lsn::pg_catalog.text, saved_at, reset_reason, reset_detail, reset_at
 		from mtbreactive.checkpoint where slot = $1`, c.Slot).Scan(
 		&s.Epoch, &s.SystemID, &s.Timeline, &s.PostmasterStart, &commit, &end, &reached,
 		&released, &s.SavedAt, &s.Reset.Reason, &s.Reset.Detail, &resetAt)
@@ -82,11 +82,12 @@ func (c *Checkpoints) Begin(ctx context.Context, s *StoredCheckpoint) error {
 	_, err := c.Pool.Exec(ctx, `
 		insert into mtbreactive.checkpoint as c (slot, epoch, system_id, timeline, postmaster_start, commit_lsn, end_lsn,
 			reached_lsn, released_lsn, reset_reason, reset_detail, reset_at)
-		values ($1, $2, $3, $4, $5, $6::text::pg_lsn, $7::text::pg_lsn, $8::text::pg_lsn, $9::text::pg_lsn, $10, $11, $12)
+		values ($1, $2, $3, $4, $5, $6::pg_catalog.text::pg_catalog.pg_lsn, $7::pg_catalog.text::pg_catalog.pg_lsn,
+			$8::pg_catalog.text::pg_catalog.pg_lsn, $9::pg_catalog.text::pg_catalog.pg_lsn, $10, $11, $12)
 		on conflict (slot) do update set epoch = excluded.epoch, system_id = excluded.system_id, timeline = excluded.timeline,
 			postmaster_start = excluded.postmaster_start, commit_lsn = excluded.commit_lsn, end_lsn = excluded.end_lsn,
 			reached_lsn = excluded.reached_lsn, released_lsn = excluded.released_lsn, reset_reason = excluded.reset_reason,
-			reset_detail = excluded.reset_detail, reset_at = excluded.reset_at, saved_at = now()`,
+			reset_detail = excluded.reset_detail, reset_at = excluded.reset_at, saved_at = pg_catalog.now()`,
 		c.Slot, s.Epoch, s.SystemID, s.Timeline, s.PostmasterStart, s.Delivered.Commit.String(), s.Delivered.End.String(),
 		s.Reached.String(), s.Released.String(), string(s.Reset.Reason), s.Reset.Detail, resetAt)
 	if err != nil {
@@ -111,9 +112,9 @@ func (c *Checkpoints) Save(ctx context.Context, at cdc.Checkpoint) error {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout) // a dead connection must not look like one that is at work
 	defer cancel()
 	tag, err := c.Pool.Exec(ctx, `
-		update mtbreactive.checkpoint set saved_at = now(),
-			commit_lsn = greatest(commit_lsn, $3::text::pg_lsn), end_lsn = greatest(end_lsn, $4::text::pg_lsn),
-			reached_lsn = greatest(reached_lsn, $5::text::pg_lsn), released_lsn = greatest(released_lsn, $6::text::pg_lsn)
+		update mtbreactive.checkpoint set saved_at = pg_catalog.now(),
+			commit_lsn = greatest(commit_lsn, $3::pg_catalog.text::pg_catalog.pg_lsn), end_lsn = greatest(end_lsn, $4::pg_catalog.text::pg_catalog.pg_lsn),
+			reached_lsn = greatest(reached_lsn, $5::pg_catalog.text::pg_catalog.pg_lsn), released_lsn = greatest(released_lsn, $6::pg_catalog.text::pg_catalog.pg_lsn)
 		where slot = $1 and epoch = $2 and postmaster_start = pg_catalog.pg_postmaster_start_time()`,
 		c.Slot, at.Epoch, at.Delivered.Commit.String(), at.Delivered.End.String(), at.Reached.String(), at.Released.String())
 	if err == nil && tag.RowsAffected() == 0 {

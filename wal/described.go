@@ -145,7 +145,7 @@ const (
 func (r *relations) awaitVisible(ctx context.Context, xid uint32) error {
 	for deadline := time.Now().Add(visiblePatience); ; {
 		var snapshot string
-		err := each(ctx, r.catalog, "read snapshot", "select pg_catalog.pg_current_snapshot()::text", nil, func(rows pgx.Rows) error {
+		err := each(ctx, r.catalog, "read snapshot", "select pg_catalog.pg_current_snapshot()::pg_catalog.text", nil, func(rows pgx.Rows) error {
 			return rows.Scan(&snapshot)
 		})
 		if err != nil {

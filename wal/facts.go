@@ -37,6 +37,8 @@ type Facts struct {
 	// Creator is the database's owner where the role may create nothing in the database, and empty where it may.
 	Creator  string
 	Settings Settings
+	// RowSecurity is of tables that have any, or are above some that have.
+	RowSecurity map[TableName]RowSecurity
 }
 
 // Table returns the table of a name, or nil.
@@ -191,6 +193,9 @@ func readFacts(ctx context.Context, b Backend, slot, publication string) (*Facts
 		return nil, err
 	}
 	f.Settings = *settings
+	if f.RowSecurity, err = readRowSecurity(ctx, b); err != nil {
+		return nil, err
+	}
 	f.Tables, err = loadTables(ctx, b, f.Nameless)
 	return f, err
 }

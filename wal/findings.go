@@ -56,6 +56,8 @@ type Wanted struct {
 type WantedTable struct {
 	*TableInfo
 	Scopes []string
+	// RowSecurityBypassed: the configuration says that the table's policies need not hold.
+	RowSecurityBypassed bool
 	// Watched: its changes matter to an authorizer, and no client is sent its rows. It needs no primary key.
 	Watched bool
 	// Optional: nobody has named it. Where it cannot be served it is left out, and the others are served.

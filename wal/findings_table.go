@@ -20,6 +20,7 @@ func (j *judge) table(t WantedTable) {
 		return
 	}
 	needed := slices.Concat(t.PrimaryKey, t.Scopes)
+	j.rowSecurity(t)
 	j.columnList(t, needed)
 	j.readable(t)
 	j.identity(t, needed)

@@ -399,10 +399,15 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// query returns the first column of the first row.
+// query returns the first column of the first row, on a connection of its own: those of the pool know pg_catalog only.
 func query[T any](t testing.TB, pool *pgxpool.Pool, sql string, args ...any) (value T) {
 	t.Helper()
-	err := pool.QueryRow(t.Context(), sql, args...).Scan(&value)
+	conn, err := pgx.Connect(t.Context(), pool.Config().ConnString())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	err = conn.QueryRow(t.Context(), sql, args...).Scan(&value)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		t.Fatalf("%s: %v", sql, err)
 	}

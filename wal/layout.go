@@ -50,26 +50,27 @@ func (l Layout) Differs(now Layout) string {
 
 const tablesNow = `
 select n.nspname, c.relname, c.oid
-from unnest($1::text[], $2::text[]) wanted(schema, name)
+from rows from (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) wanted(schema, name)
 join pg_catalog.pg_namespace n on n.nspname = wanted.schema
 join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name`
 
 const partitionsNow = `
 with recursive tree(schema, name, oid) as (
     select n.nspname, c.relname, c.oid
-    from unnest($1::text[], $2::text[]) wanted(schema, name)
+    from rows from (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) wanted(schema, name)
     join pg_catalog.pg_namespace n on n.nspname = wanted.schema
     join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name and c.relkind = 'p'
     union all
     select t.schema, t.name, i.inhrelid from tree t join pg_catalog.pg_inherits i on i.inhparent = t.oid
 )
-select t.schema, t.name, t.oid, coalesce(pg_catalog.pg_relation_filenode(t.oid), 0)::bigint,
+select t.schema, t.name, t.oid, coalesce(pg_catalog.pg_relation_filenode(t.oid), 0)::pg_catalog.int8,
        coalesce(pg_catalog.pg_relation_size(t.oid), 0)
 from tree t join pg_catalog.pg_class c on c.oid = t.oid and c.relkind <> 'p'`
 
 const labelsNow = `
-select distinct n.nspname, c.relname, e.oid, pg_catalog.encode(pg_catalog.convert_to(e.enumlabel::text, pg_catalog.getdatabaseencoding()::text), 'hex')
-from unnest($1::text[], $2::text[]) wanted(schema, name)
+select distinct n.nspname, c.relname, e.oid,
+       pg_catalog.encode(pg_catalog.convert_to(e.enumlabel::pg_catalog.text, pg_catalog.getdatabaseencoding()::pg_catalog.text), 'hex')
+from rows from (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) wanted(schema, name)
 join pg_catalog.pg_namespace n on n.nspname = wanted.schema
 join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = wanted.name
 join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped

@@ -16,7 +16,7 @@ import (
 
 // Lookups answers a query for many parameters at once. Its methods may be called from any goroutine.
 type Lookups struct {
-	Pool *pgxpool.Pool
+	Pool *pgxpool.Pool // with the trusted search_path
 	// Query has one column, and parameters whose types the server finds out.
 	Query string
 }
@@ -40,7 +40,7 @@ func (l *Lookups) Find(ctx context.Context, tuples [][][]byte, after []uint32) (
 		err = l.Pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
 			return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 				var text string
-				if err := tx.QueryRow(ctx, "select pg_catalog.pg_current_snapshot()::text").Scan(&text); err != nil {
+				if err := tx.QueryRow(ctx, "select pg_catalog.pg_current_snapshot()::pg_catalog.text").Scan(&text); err != nil {
 					return err
 				}
 				visibility, err := cdc.ParseVisibility(text)
@@ -97,11 +97,17 @@ func (l *Lookups) answers(ctx context.Context, conn *pgconn.PgConn, tuples [][][
 
 // QueryInfo is what the server says of a query that it did not run.
 type QueryInfo struct {
-	// Columns describes the result; only types are known of it, and of their collations nothing.
+	// Columns describes the result; only types are known of it, without domains, and of their collations nothing.
 	Columns []ColumnInfo
+	// Types are those of Columns, as SQL writes them whatever the search_path.
+	Types []string
 	// Reads are the tables that it reads: see Reads.
 	Reads []TableName
 }
+
+const describedType = `
+select t.typtype::pg_catalog.text, pg_catalog.format_type(t.oid, null), pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(t.typname)
+from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace where t.oid = $1`
 
 // DescribeQuery asks the server about a query.
 func DescribeQuery(ctx context.Context, pool *pgxpool.Pool, sql string) (*QueryInfo, error) {
@@ -115,13 +121,12 @@ func DescribeQuery(ctx context.Context, pool *pgxpool.Pool, sql string) (*QueryI
 		parameters = len(description.ParamOIDs)
 		for _, field := range description.Fields {
 			column := ColumnInfo{Name: field.Name, TypeOID: field.DataTypeOID, BaseOID: field.DataTypeOID, Deterministic: true}
-			var kind string
-			if err := c.QueryRow(ctx, `select typtype::text, pg_catalog.format_type(oid, null) from pg_catalog.pg_type where oid = $1`,
-				field.DataTypeOID).Scan(&kind, &column.TypeName); err != nil {
+			var kind, qualified string
+			if err := c.QueryRow(ctx, describedType, field.DataTypeOID).Scan(&kind, &column.TypeName, &qualified); err != nil {
 				return err
 			}
 			column.Kind = kind[0]
-			info.Columns = append(info.Columns, column)
+			info.Columns, info.Types = append(info.Columns, column), append(info.Types, qualified)
 		}
 		return nil
 	})

@@ -27,18 +27,18 @@ type Settings struct {
 // serverSettings reads settings in their base units: megabytes, milliseconds. From version 18 on the idle timeout is in seconds.
 const serverSettings = `
 with s as (select name, setting, unit, source from pg_catalog.pg_settings),
-gate as (select trim(both '" ' from g) as slot from s, regexp_split_to_table(setting, ',') g
+gate as (select pg_catalog.btrim(g, '" ') as slot from s, pg_catalog.regexp_split_to_table(setting, ',') g
          where name = 'synchronized_standby_slots' and setting <> '')
-select (select case when setting::bigint < 0 then -1 else setting::bigint << 20 end from s where name = 'max_slot_wal_keep_size'),
-       coalesce((select extract(epoch from (setting || unit)::interval) from s where name = 'idle_replication_slot_timeout'), 0)::float8,
-       (select setting::bigint from s where name = 'wal_sender_timeout'),
+select (select case when setting::pg_catalog.int8 < 0 then -1 else setting::pg_catalog.int8 << 20 end from s where name = 'max_slot_wal_keep_size'),
+       coalesce((select extract(epoch from (setting || unit)::pg_catalog.interval) from s where name = 'idle_replication_slot_timeout'), 0)::pg_catalog.float8,
+       (select setting::pg_catalog.int8 from s where name = 'wal_sender_timeout'),
        (select setting from s where name = 'synchronous_standby_names'),
-       (select count(*) from pg_catalog.pg_stat_replication where sync_state in ('sync', 'quorum')),
-       (select count(*) > 0 from pg_catalog.pg_stat_replication where sync_state is null),
-       (select count(*) from pg_catalog.pg_replication_slots where slot_type = 'physical' and active),
+       (select pg_catalog.count(*) from pg_catalog.pg_stat_replication where sync_state in ('sync', 'quorum')),
+       (select pg_catalog.count(*) > 0 from pg_catalog.pg_stat_replication where sync_state is null),
+       (select pg_catalog.count(*) from pg_catalog.pg_replication_slots where slot_type = 'physical' and active),
        coalesce((select setting from s where name = 'synchronized_standby_slots'), ''),
        array(select gate.slot from gate left join pg_catalog.pg_replication_slots r on r.slot_name = gate.slot
-             where r.active is not true)::text[],
+             where r.active is not true)::pg_catalog.text[],
        coalesce((select source from s where name = 'default_transaction_read_only' and setting = 'on'), '')`
 
 func readSettings(ctx context.Context, q Querier) (*Settings, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -17,7 +18,8 @@ import (
 // SnapshotQuery says which rows of a table to read. The names are the catalog's and are quoted here; Value is bound.
 type SnapshotQuery struct {
 	Table TableName
-	// Match and Value narrow the rows to those of which one of the matches holds. Value is text that each of them can read.
+	// Match and Value narrow the rows to those of which one of the matches holds. Value is the text that PostgreSQL prints for
+	// a value of each of them.
 	Match []SnapshotMatch
 	Value string
 	// Unpublished: the stream has nothing to do with the table, so that all of it is read.
@@ -35,6 +37,16 @@ type SnapshotQuery struct {
 type SnapshotMatch struct {
 	Column string
 	Query  string
+	// Type is that of what Query returns, as SQL writes it: QueryInfo has it.
+	Type string
+}
+
+// cast takes a domain off: PostgreSQL finds no operator for one over an enum.
+func (m *SnapshotMatch) cast() string {
+	if m.Type == "" {
+		return ""
+	}
+	return "::" + m.Type
 }
 
 // SnapshotOrder is one column to order by.
@@ -46,7 +58,9 @@ type SnapshotOrder struct {
 
 // Snapshotter reads rows together with what makes them fit the stream. Its methods may be called from any goroutine.
 type Snapshotter struct {
-	Pool        *pgxpool.Pool
+	Pool *pgxpool.Pool
+	// QueryPool is for snapshots whose matches have a query: its sessions have the trusted search_path.
+	QueryPool   *pgxpool.Pool
 	Publication string
 	Version     int // server_version_num
 	Types       *values.Catalog
@@ -56,6 +70,9 @@ type Snapshotter struct {
 
 // ErrSnapshotTooBig says that the rows are more than MaxBytes.
 var ErrSnapshotTooBig = errors.New("the snapshot is too big: lower its limit")
+
+// ErrOtherScope says that the server returned a row that does not have the value that was asked for. Nobody is shown it.
+var ErrOtherScope = errors.New("the server returned a row of another scope")
 
 // ErrExcludedGone says that a column to be excluded is not there. It may have another name now, and what it holds must not
 // show under that.
@@ -69,46 +86,16 @@ const lockTable = `LOCK TABLE %s IN ACCESS SHARE MODE`
 // snapshotMoment is the transaction's first query, and so what takes its snapshot. The position is read after it: every
 // commit that the snapshot shows was written to the log before. It has to be the position of inserts: an asynchronous
 // commit is visible before it is flushed or even written.
-const snapshotMoment = `select pg_catalog.pg_current_snapshot()::text, pg_catalog.pg_current_wal_insert_lsn()::text`
-
-// columnsPublished lists the table's columns in the order of the stream, and tells which of them the stream sends.
-// Generated columns are among these only from version 18 on, and only where the publication says so, which attnames knows.
-const columnsPublished = `
-select a.attname, a.atttypid, exists (
-           select from pg_catalog.pg_index i where i.indrelid = a.attrelid and i.indisprimary and a.attnum = any(i.indkey)),
-       %s
-from pg_catalog.pg_attribute a
-join pg_catalog.pg_class c on c.oid = a.attrelid
-join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where n.nspname = $1 and c.relname = $2 and a.attnum > 0 and not a.attisdropped
-order by a.attnum`
-
-const publishedAnyhow = `$3::text is not null`
-
-const publishedBefore15 = `a.attgenerated = '' and $3::text is not null`
-
-const publishedFrom15 = `(a.attgenerated = '' or current_setting('server_version_num')::int >= 180000) and a.attname = any(
-    select unnest(p.attnames) from pg_catalog.pg_publication_tables p
-    where p.pubname = $3 and p.schemaname = n.nspname and p.tablename = c.relname)`
-
-// rowsPublished tells which of the rows that SELECT finds the stream brings under the table's name: of an ordinary table
-// its own, without those of tables that inherit from it, of a partitioned one those of its partitions, and from version 15
-// on those that pass the publication's filter, which the server has written itself.
-const rowsPublished = `
-select c.relkind = 'p', %s
-from pg_catalog.pg_class c
-join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where n.nspname = $1 and c.relname = $2`
-
-const filterBefore15 = `left($3::text, 0)`
-
-const filterFrom15 = `coalesce((select p.rowfilter from pg_catalog.pg_publication_tables p
-    where p.pubname = $3 and p.schemaname = n.nspname and p.tablename = c.relname), '')`
+const snapshotMoment = `select pg_catalog.pg_current_snapshot()::pg_catalog.text, pg_catalog.pg_current_wal_insert_lsn()::pg_catalog.text`
 
 // Snapshot reads the rows of one moment.
 func (s *Snapshotter) Snapshot(ctx context.Context, q SnapshotQuery) (*cdc.Snapshot, error) {
+	pool := s.Pool
+	if q.asks() {
+		pool = s.QueryPool
+	}
 	snapshot := &cdc.Snapshot{}
-	err := s.Pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+	err := pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
 		// Asked outside the transaction, whose first query takes its snapshot.
 		may, err := mayLock(ctx, c, q.Table)
 		if err != nil {
@@ -117,9 +104,12 @@ func (s *Snapshotter) Snapshot(ctx context.Context, q SnapshotQuery) (*cdc.Snaps
 		return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 			if may {
 				// With the tables that inherit from it: a partitioned table's rows are in its partitions.
-				if _, err := tx.Exec(ctx, fmt.Sprintf(lockTable, q.Table.Quoted())); err != nil {
-					return err
-				}
+				_, err = tx.Exec(ctx, fmt.Sprintf(lockTable, q.Table.Quoted()))
+			} else {
+				err = lockByParsing(ctx, tx.Conn().PgConn(), q.Table)
+			}
+			if err != nil {
+				return err
 			}
 			return explained(c.Conn(), q.Table, s.read(ctx, tx, q, snapshot))
 		})
@@ -133,16 +123,17 @@ func (s *Snapshotter) Snapshot(ctx context.Context, q SnapshotQuery) (*cdc.Snaps
 // Visibility says which transactions a snapshot would show now.
 func (s *Snapshotter) Visibility(ctx context.Context) (cdc.Visibility, error) {
 	var text string
-	if err := s.Pool.QueryRow(ctx, "select pg_catalog.pg_current_snapshot()::text").Scan(&text); err != nil {
+	if err := s.Pool.QueryRow(ctx, "select pg_catalog.pg_current_snapshot()::pg_catalog.text").Scan(&text); err != nil {
 		return cdc.Visibility{}, fmt.Errorf("read visibility: %w", err)
 	}
 	return cdc.ParseVisibility(text)
 }
 
-// mayLock is false for a role that may read some columns of the table only. Its snapshots are read without the lock.
+// mayLock is false for a role that may read some columns of the table only. Its snapshots take the lock of the table alone,
+// and after the transaction's snapshot.
 func mayLock(ctx context.Context, c *pgxpool.Conn, t TableName) (may bool, err error) {
 	err = c.QueryRow(ctx, `
-		select coalesce(bool_or(pg_catalog.has_table_privilege(c.oid, 'SELECT')), true)
+		select coalesce(pg_catalog.bool_or(pg_catalog.has_table_privilege(c.oid, 'SELECT')), true)
 		from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 		where n.nspname = $1 and c.relname = $2`, t.Schema, t.Name).Scan(&may)
 	return may, err
@@ -160,19 +151,30 @@ func (s *Snapshotter) read(ctx context.Context, tx pgx.Tx, q SnapshotQuery, snap
 	if snapshot.Upto, err = cdc.ParseLSN(upto); err != nil {
 		return err
 	}
-	if snapshot.Table, err = s.columns(ctx, tx, q); err != nil {
+	reading := &reading{SnapshotQuery: q}
+	if reading.oid, reading.partitioned, err = identify(ctx, tx, q.Table); err != nil {
 		return err
 	}
-	partitioned, filter, err := s.rows(ctx, tx, q)
-	if err != nil {
+	if reading.published, err = s.published(ctx, tx, reading); err != nil {
 		return err
 	}
+	if snapshot.Table, err = s.columns(ctx, tx, reading); err != nil {
+		return err
+	}
+	if reading.compared, err = Comparisons(ctx, tx, reading.oid, reading.plain()...); err != nil {
+		return err
+	}
+	sql, proofs := reading.sql(snapshot.Table)
 	// The text format for parameter and results, and the parameter's type left to the server: as in the stream, every
 	// value is what the type itself prints.
-	result := tx.Conn().PgConn().ExecParams(ctx, q.sql(snapshot.Table, partitioned, filter), q.values(), nil, nil, nil)
+	result := tx.Conn().PgConn().ExecParams(ctx, sql, q.values(), nil, nil, nil)
 	size := 0
 	for result.NextRow() {
-		row, err := packRow(result.Values())
+		values := result.Values()
+		if !q.proven(values, proofs) {
+			return errors.Join(ErrOtherScope, closeResult(result))
+		}
+		row, err := packRow(values[:len(snapshot.Table.Columns)])
 		if err != nil {
 			return errors.Join(err, closeResult(result))
 		}
@@ -189,36 +191,66 @@ func closeResult(result *pgconn.ResultReader) error {
 	return err
 }
 
-// columns describes the table as the stream does, without the excluded columns.
-func (s *Snapshotter) columns(ctx context.Context, tx pgx.Tx, q SnapshotQuery) (*cdc.Table, error) {
-	published := publishedFrom15
-	switch {
-	case q.Unpublished:
-		published = publishedAnyhow
-	case s.Version < 150000:
-		published = publishedBefore15
+// reading is a query with what the server says of its table, which is locked.
+type reading struct {
+	SnapshotQuery
+	oid         uint32
+	partitioned bool
+	published   *published
+	compared    []Comparison // of plain
+}
+
+// asks tells whether one of the matches is an operator's query.
+func (q *SnapshotQuery) asks() bool {
+	return slices.ContainsFunc(q.Match, func(m SnapshotMatch) bool { return m.Query != "" })
+}
+
+// plain are the columns that are compared with the value.
+func (q *SnapshotQuery) plain() []string {
+	var columns []string
+	for _, m := range q.Match {
+		if m.Query == "" {
+			columns = append(columns, m.Column)
+		}
 	}
-	t := &cdc.Table{Schema: q.Table.Schema, Name: q.Table.Name}
+	return columns
+}
+
+// published says what the stream brings of the table.
+func (s *Snapshotter) published(ctx context.Context, tx pgx.Tx, r *reading) (*published, error) {
+	if r.Unpublished {
+		return &published{all: true}, nil
+	}
+	p, err := readPublished(ctx, tx, s.Publication, s.Version, r.oid)
+	if err == nil && p == nil {
+		err = fmt.Errorf("publication %s: %w", s.Publication, errUnpublishedTable)
+	}
+	return p, err
+}
+
+// columns describes the table as the stream does, without the excluded columns.
+func (s *Snapshotter) columns(ctx context.Context, q Querier, r *reading) (*cdc.Table, error) {
+	t := &cdc.Table{Schema: r.Table.Schema, Name: r.Table.Name}
 	var oids []uint32
 	excluded := map[string]bool{}
-	for _, name := range q.Exclude {
+	for _, name := range r.Exclude {
 		excluded[name] = true
 	}
-	err := each(ctx, tx, "list published columns", fmt.Sprintf(columnsPublished, published), []any{q.Table.Schema, q.Table.Name, s.Publication},
-		func(rows pgx.Rows) error {
-			var c cdc.Column
-			var published bool
-			if err := rows.Scan(&c.Name, &c.TypeOID, &c.Key, &published); err != nil {
-				return err
-			}
-			switch {
-			case excluded[c.Name]:
-				delete(excluded, c.Name)
-			case published:
-				t.Columns, oids = append(t.Columns, c), append(oids, c.TypeOID)
-			}
-			return nil
-		})
+	err := each(ctx, q, "list published columns", tableColumnsNow, []any{r.oid}, func(rows pgx.Rows) error {
+		var c cdc.Column
+		var number int16
+		var generated string
+		if err := rows.Scan(&c.Name, &number, &c.TypeOID, &generated, &c.Key); err != nil {
+			return err
+		}
+		switch {
+		case excluded[c.Name]:
+			delete(excluded, c.Name)
+		case r.published.sends(number, generated):
+			t.Columns, oids = append(t.Columns, c), append(oids, c.TypeOID)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -226,9 +258,9 @@ func (s *Snapshotter) columns(ctx context.Context, tx pgx.Tx, q SnapshotQuery) (
 		return nil, fmt.Errorf("column %s: %w", name, ErrExcludedGone)
 	}
 	if len(t.Columns) == 0 {
-		return nil, fmt.Errorf("publication %s has no columns of it", s.Publication)
+		return nil, fmt.Errorf("publication %s: %w", s.Publication, errUnpublishedTable)
 	}
-	if err := s.Types.Load(ctx, tx, oids); err != nil {
+	if err := s.Types.Load(ctx, q, oids); err != nil {
 		return nil, err
 	}
 	for i := range t.Columns {
@@ -237,26 +269,23 @@ func (s *Snapshotter) columns(ctx context.Context, tx pgx.Tx, q SnapshotQuery) (
 	return t, nil
 }
 
-// rows reads what rowsPublished says.
-func (s *Snapshotter) rows(ctx context.Context, tx pgx.Tx, q SnapshotQuery) (partitioned bool, filter string, err error) {
-	published := filterFrom15
-	if s.Version < 150000 || q.Unpublished {
-		published = filterBefore15
-	}
-	err = tx.QueryRow(ctx, fmt.Sprintf(rowsPublished, published), q.Table.Schema, q.Table.Name, s.Publication).Scan(&partitioned, &filter)
-	if err != nil {
-		return false, "", fmt.Errorf("find published rows: %w", err)
-	}
-	return partitioned, filter, nil
-}
-
-// sql is made of quoted names, numbers and the publication's filter alone.
-func (q *SnapshotQuery) sql(t *cdc.Table, partitioned bool, filter string) string {
+// sql is made of quoted names, numbers, the publication's filter and operators' queries alone. Behind the table's columns it
+// may select those that proofs are about: the places of the columns that are compared, none where a query may have found a row.
+func (r *reading) sql(t *cdc.Table) (sql string, proofs []int) {
 	var columns, order []string
 	for _, c := range t.Columns {
 		columns = append(columns, quote(c.Name))
 	}
-	for _, o := range q.OrderBy {
+	if !r.asks() {
+		for _, name := range r.plain() {
+			at := t.Column(name)
+			if at < 0 {
+				at, columns = len(columns), append(columns, quote(name))
+			}
+			proofs = append(proofs, at)
+		}
+	}
+	for _, o := range r.OrderBy {
 		order = append(order, orderTerm(o))
 	}
 	for _, c := range t.Columns {
@@ -264,34 +293,45 @@ func (q *SnapshotQuery) sql(t *cdc.Table, partitioned bool, filter string) strin
 			order = append(order, quote(c.Name))
 		}
 	}
-	from := "ONLY " + q.Table.Quoted()
-	if partitioned {
-		from = q.Table.Quoted()
+	// Of an ordinary table the stream brings its own rows, without those of tables that inherit from it, of a partitioned one
+	// those of its partitions.
+	from := "ONLY " + r.Table.Quoted()
+	if r.partitioned {
+		from = r.Table.Quoted()
 	}
-	if q.Alias != "" {
-		from += " AS " + quote(q.Alias)
+	if r.Alias != "" {
+		from += " AS " + quote(r.Alias)
 	}
-	sql := fmt.Sprintf("SELECT %s FROM %s WHERE (%s)", strings.Join(columns, ", "), from, q.condition())
-	if filter != "" {
-		sql += " AND (" + filter + ")"
+	sql = fmt.Sprintf("SELECT %s FROM %s WHERE (%s)", strings.Join(columns, ", "), from, r.condition())
+	if r.published.filter != "" {
+		sql += " AND (" + r.published.filter + ")"
 	}
 	if len(order) > 0 {
 		sql += " ORDER BY " + strings.Join(order, ", ")
 	}
-	return fmt.Sprintf("%s LIMIT %d", sql, q.Limit)
+	return fmt.Sprintf("%s LIMIT %d", sql, r.Limit), proofs
 }
 
 // condition gives each match a parameter of its own, so that the server finds each one's type where it stands.
-func (q *SnapshotQuery) condition() string {
+func (r *reading) condition() string {
 	var terms []string
-	for i, m := range q.Match {
+	plain := 0
+	for i, m := range r.Match {
 		if m.Query != "" {
-			terms = append(terms, fmt.Sprintf("$%d IN (%s\n)", i+1, m.Query)) // a comment may end the query
+			// The type of what the query returns is one of PostgreSQL's own, or an enum. A comment may end the query.
+			terms = append(terms, fmt.Sprintf("$%d OPERATOR(pg_catalog.=) ANY (SELECT found.value%s FROM (%s\n) AS found(value))", i+1, m.cast(), m.Query))
 			continue
 		}
-		terms = append(terms, fmt.Sprintf("%s = $%d", quote(m.Column), i+1))
+		c := &r.compared[plain]
+		plain++
+		terms = append(terms, fmt.Sprintf("%s %s $%d", c.Of(quote(m.Column)), c.Operator(), i+1))
 	}
 	return strings.Join(terms, " OR ")
+}
+
+// proven tells whether a row has the value in one of the columns. That the server compared them should be enough.
+func (q *SnapshotQuery) proven(values [][]byte, proofs []int) bool {
+	return len(proofs) == 0 || slices.ContainsFunc(proofs, func(at int) bool { return values[at] != nil && string(values[at]) == q.Value })
 }
 
 // values are those of condition's parameters.

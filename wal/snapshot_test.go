@@ -36,7 +36,7 @@ func TestASnapshotHasTheRowsThatItsMomentShows(t *testing.T) {
 		taken <- result{snapshot, err}
 	}()
 	const waiting = `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like $1`
-	eventually(t, "the snapshot waits", func() bool { return query[int](t, server.Pool, waiting, "%pg_attribute%") == 1 })
+	eventually(t, "the snapshot waits", func() bool { return query[int](t, server.Pool, waiting, "%pg_publication%") == 1 })
 
 	var truncater uint32
 	truncated := make(chan error, 1)
@@ -45,7 +45,7 @@ func TestASnapshotHasTheRowsThatItsMomentShows(t *testing.T) {
 			if err := tx.QueryRow(t.Context(), `select pg_current_xact_id()::xid`).Scan(&truncater); err != nil {
 				return err
 			}
-			_, err := tx.Exec(t.Context(), `truncate orders`)
+			_, err := tx.Exec(t.Context(), `truncate public.orders`)
 			return err
 		})
 	}()

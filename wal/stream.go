@@ -100,7 +100,7 @@ func (s *stream) start(ctx context.Context, slot string, publications []string) 
 // boundSilence makes the server give this connection up after walSenderTimeout without a word from us, sooner where it is
 // set so, and returns after how long: a gateway that hangs must not keep the slot from the one that stands by.
 func boundSilence(ctx context.Context, conn *pgconn.PgConn) (time.Duration, error) {
-	sql := fmt.Sprintf(`SELECT pg_catalog.set_config('wal_sender_timeout', least(nullif(setting::bigint, 0), %d)::text, false)
+	sql := fmt.Sprintf(`SELECT pg_catalog.set_config('wal_sender_timeout', least(nullif(setting::pg_catalog.int8, 0), %d)::pg_catalog.text, false)
 		FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'; SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'`,
 		walSenderTimeout.Milliseconds())
 	results, err := conn.Exec(ctx, sql).ReadAll()

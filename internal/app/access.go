@@ -1,7 +1,9 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -25,7 +27,7 @@ type access struct {
 }
 
 // newAccess makes what the configuration wants. What cannot be made is a *config.Error with the place in the file.
-func newAccess(ctx context.Context, cfg *config.Config, functions Functions, tables *served, pool *pgxpool.Pool, log *zap.Logger) (*access, error) {
+func newAccess(ctx context.Context, cfg *config.Config, functions Functions, tables *served, path *queryPath, log *zap.Logger) (*access, error) {
 	a := &access{start: func(context.Context) error { return nil }}
 	var problems []config.Problem
 	if cfg.Authenticate != nil {
@@ -33,7 +35,7 @@ func newAccess(ctx context.Context, cfg *config.Config, functions Functions, tab
 			problems = append(problems, authenticateProblem(cfg, err))
 		}
 	}
-	more, err := a.authorize(ctx, cfg, tables, pool)
+	more, err := a.authorize(ctx, cfg, tables, path)
 	if err == nil {
 		err = config.NewError(append(problems, more...)...)
 	}
@@ -53,7 +55,7 @@ func newAccess(ctx context.Context, cfg *config.Config, functions Functions, tab
 }
 
 // authorize makes the authorizers and tries those that can be tried.
-func (a *access) authorize(ctx context.Context, cfg *config.Config, tables *served, pool *pgxpool.Pool) (problems []config.Problem, err error) {
+func (a *access) authorize(ctx context.Context, cfg *config.Config, tables *served, path *queryPath) (problems []config.Problem, err error) {
 	a.authorizers, a.scopeColumns = map[string]auth.Authorizer{}, map[string]string{}
 	fail := func(path string, err error, fix string) {
 		problems = append(problems, cfg.Problem(path, err.Error(), fix))
@@ -62,24 +64,41 @@ func (a *access) authorize(ctx context.Context, cfg *config.Config, tables *serv
 		if entry.Authorize == nil {
 			continue
 		}
+		place := fmt.Sprintf("reactive[%d].authorize", i)
 		known := &auth.Types{Claims: claimTypes(cfg), Scope: tables.scopeType(entry.Channel)}
-		authorizer, err := a.authorizer(entry, known, pool)
-		if err != nil {
-			if auth.PlainHTTP(err) {
-				fail(fmt.Sprintf("reactive[%d].authorize.webhook", i), err, plainHTTPFix("authorize"))
-				continue
+		authorizer, err := a.authorizer(ctx, entry, known, path.pool)
+		switch {
+		case errors.As(err, &noAnswer{}):
+			return nil, err
+		case auth.PlainHTTP(err):
+			fail(place+".webhook", err, plainHTTPFix("authorize"))
+			continue
+		case err == nil:
+			if c, ok := authorizer.(checker); ok {
+				err = c.Check(ctx)
 			}
-			fail(fmt.Sprintf("reactive[%d].authorize", i), err, mismatchFix(err, authorizeFix(entry.Authorize)))
+			if wal.Temporary(err) && !auth.Unanswerable(err) {
+				return nil, err
+			}
+		}
+		if err != nil {
+			why, fix, failed := causes(ctx, path, entry.Authorize, authorizer, err)
+			if failed != nil {
+				return nil, failed
+			}
+			if why != "" {
+				err = fmt.Errorf("%w: %s", err, why)
+			}
+			fail(place, err, cmp.Or(fix, mismatchFix(err, authorizeFix(entry.Authorize))))
 			continue
 		}
-		if c, ok := authorizer.(checker); ok {
-			switch err := c.Check(ctx); {
-			case err == nil:
-			case wal.Temporary(err) && !auth.Unanswerable(err):
-				return nil, err
-			default:
-				fail(fmt.Sprintf("reactive[%d].authorize", i), err, authorizeFix(entry.Authorize))
-			}
+		why, fix, err := a.misread(ctx, path, authorizer)
+		switch {
+		case err != nil:
+			return nil, err
+		case why != "":
+			fail(place, errors.New(why), fix)
+			continue
 		}
 		a.authorizers[entry.Channel] = authorizer
 	}
@@ -99,6 +118,62 @@ func authenticateProblem(cfg *config.Config, err error) config.Problem {
 
 func plainHTTPFix(section string) string {
 	return fmt.Sprintf("write https://, or add allowPlainHttp: true to %s where nobody else is on the way", section)
+}
+
+// noAnswer is the error of a database that did not answer, so that an authorizer could not be made yet.
+type noAnswer struct{ error }
+
+func (e noAnswer) Unwrap() error { return e.error }
+
+// causes says what the search_path or policies have to do with an error of a query. There is no authorizer where already the
+// table of members could not be looked at.
+func causes(ctx context.Context, path *queryPath, c *config.Authorize, authorizer auth.Authorizer, cause error) (why, fix string, err error) {
+	switch q, ok := authorizer.(*auth.SQL); {
+	case ok:
+		sql, _ := q.Text()
+		return path.explain(ctx, q, sql, cause)
+	case c.Member != nil:
+		return path.explain(ctx, nil, "SELECT FROM "+wal.TableName(c.Member.Table).Quoted(), cause)
+	}
+	return "", "", nil
+}
+
+// policies refuses authorizers that read tables whose policies would have to hold. What the log brings to an authorizer by
+// members is judged with what is served.
+func (a *access) policies(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, facts *wal.Facts) ([]wal.Finding, error) {
+	var findings []wal.Finding
+	for _, entry := range cfg.Reactive {
+		asks, ok := a.authorizers[entry.Channel].(queried)
+		if !ok {
+			continue
+		}
+		sql, parameters := asks.Text()
+		reads, err := wal.Reads(ctx, pool, sql, parameters)
+		if err != nil {
+			return nil, err
+		}
+		for _, table := range reads {
+			why, fix := facts.Policies(table, "the query of authorize reads it", entry.RowSecurity == config.RowSecurityBypassed, true)
+			if why != "" {
+				findings = append(findings, wal.Finding{Check: "authorize of channel " + entry.Channel, Level: wal.Fail, Detail: why, Fix: "-- " + fix})
+			}
+		}
+	}
+	return findings, nil
+}
+
+// misread says what a query that an operator wrote may mean otherwise under the trusted search_path.
+func (a *access) misread(ctx context.Context, path *queryPath, authorizer auth.Authorizer) (why, fix string, err error) {
+	q, ok := authorizer.(*auth.SQL)
+	if !ok || len(path.Untrusted) == 0 {
+		return "", "", nil
+	}
+	sql, parameters := q.Text()
+	reads, err := wal.Reads(ctx, path.pool, sql, parameters)
+	if err != nil {
+		return "", "", err
+	}
+	return path.misread(ctx, q, reads)
 }
 
 // authenticateFix says what to write instead.
@@ -221,8 +296,8 @@ func (a *access) keys(c *config.JWT, log *zap.Logger) (auth.Keys, error) {
 	return auth.JWKS(file)
 }
 
-func (a *access) authorizer(entry config.Reactive, known *auth.Types, pool *pgxpool.Pool) (auth.Authorizer, error) {
-	c, database := entry.Authorize, accessDatabase{pool}
+func (a *access) authorizer(ctx context.Context, entry config.Reactive, known *auth.Types, pool *pgxpool.Pool) (auth.Authorizer, error) {
+	c := entry.Authorize
 	column := ""
 	if len(entry.Scopes) == 1 {
 		column = entry.Scopes[0]
@@ -232,10 +307,18 @@ func (a *access) authorizer(entry config.Reactive, known *auth.Types, pool *pgxp
 	case c.CEL != "":
 		return auth.NewCEL(c.CEL, known)
 	case c.SQL != "":
-		return auth.NewSQL(auth.SQLOptions{Database: database, Statement: c.SQL, Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor})
+		return auth.NewSQL(auth.SQLOptions{Database: accessDatabase{pool: pool}, Statement: c.SQL, Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor})
 	case c.Member != nil:
+		table, err := wal.CheckTable(ctx, pool, wal.TableName(c.Member.Table), c.Member.Scope, c.Member.User)
+		switch {
+		case wal.Temporary(err):
+			return nil, noAnswer{err}
+		case err != nil:
+			return nil, err
+		}
 		return auth.NewMember(auth.MemberOptions{
-			Database: database, Schema: c.Member.Table.Schema, Table: c.Member.Table.Name, Scope: c.Member.Scope, User: c.Member.User,
+			Database: accessDatabase{pool, table}, Schema: c.Member.Table.Schema, Table: c.Member.Table.Name, Scope: c.Member.Scope, User: c.Member.User,
+			ScopeSQL: columnSQL(c.Member.Scope, &table.Compared[0]), UserSQL: columnSQL(c.Member.User, &table.Compared[1]),
 			Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor,
 		})
 	}
@@ -245,4 +328,9 @@ func (a *access) authorizer(entry config.Reactive, known *auth.Types, pool *pgxp
 	}
 	a.closers = append(a.closers, w.Close)
 	return w, nil
+}
+
+func columnSQL(column string, c *wal.Comparison) auth.ColumnSQL {
+	name := wal.Quote(column)
+	return auth.ColumnSQL{Value: c.Of(name), Operator: c.Operator(), Text: c.Text(name)}
 }

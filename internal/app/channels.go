@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgtype"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
 
 	"github.com/reactive-gw/reactive-gw/auth"
@@ -55,13 +54,13 @@ func (s *served) allChannels() []fanout.Channel {
 }
 
 // resolve looks the configured tables and columns up in the catalog. What is not there is a *config.Error with the place
-// in the file. The pool is for asking what queries mean.
-func resolve(ctx context.Context, cfg *config.Config, functions Functions, facts *wal.Facts, pool *pgxpool.Pool, log *zap.Logger) (*served, error) {
+// in the file. The path is for asking what queries mean.
+func resolve(ctx context.Context, cfg *config.Config, functions Functions, facts *wal.Facts, path *queryPath, log *zap.Logger) (*served, error) {
 	types := values.NewCatalog(values.Options{BigintAsString: cfg.BigintAs == config.BigintAsString})
 	if cfg.Reactive == nil {
 		return everyTable(facts, types, log), nil
 	}
-	r := &resolver{ctx: ctx, cfg: cfg, functions: functions, facts: facts, pool: pool, served: &served{types: types, matches: snapshotMatches{}}}
+	r := &resolver{ctx: ctx, cfg: cfg, functions: functions, facts: facts, path: path, served: &served{types: types, matches: snapshotMatches{}}}
 	for i := range cfg.Reactive {
 		r.entry(i)
 	}
@@ -91,6 +90,11 @@ func everyTable(facts *wal.Facts, types *values.Catalog, log *zap.Logger) *serve
 		}
 	}
 	for _, t := range tables {
+		if why, _ := facts.Policies(t.TableName, "its rows would be sent", false, false); why != "" {
+			log.Warn("table is not served: list it in a reactive section, with rowSecurity: bypassed, to serve it all the same",
+				zap.Stringer("table", t.TableName), zap.String("because", why))
+			continue
+		}
 		scopes := defaultScopes(t)
 		if len(scopes) == 0 {
 			scopeless = append(scopeless, t.String())
@@ -100,7 +104,7 @@ func everyTable(facts *wal.Facts, types *values.Catalog, log *zap.Logger) *serve
 		if named[name] > 1 {
 			name = t.String()
 		}
-		s.add(fanout.Channel{Name: name, Schema: t.Schema, Table: t.Name, Scopes: scopes}, t)
+		s.add(fanout.Channel{Name: name, Schema: t.Schema, Table: t.Name, Scopes: scopes}, t, "")
 		s.wanted[len(s.wanted)-1].Optional = true
 	}
 	notServed(log, "they have no primary key, so clients could not tell their rows apart", keyless)
@@ -114,7 +118,7 @@ func notServed(log *zap.Logger, because string, tables []string) {
 	}
 }
 
-func (s *served) add(ch fanout.Channel, t *wal.TableInfo) {
+func (s *served) add(ch fanout.Channel, t *wal.TableInfo, rowSecurity config.RowSecurity) {
 	s.channels = append(s.channels, ch)
 	var columns []string
 	for _, scope := range ch.Scopes {
@@ -125,15 +129,18 @@ func (s *served) add(ch fanout.Channel, t *wal.TableInfo) {
 	for _, input := range slices.Concat(ch.FilterColumns, ch.ResolverColumns) {
 		columns = append(columns, input.Column)
 	}
-	s.want(t, columns...).Watched = false
+	s.want(t, rowSecurity, columns...).Watched = false
 }
 
-// want adds a table, whose rows nobody is sent, to what is captured.
-func (s *served) want(t *wal.TableInfo, columns ...string) *wal.WantedTable {
+// want adds a table, whose rows nobody is sent, to what is captured. Its policies have to hold if one entry says so.
+func (s *served) want(t *wal.TableInfo, rowSecurity config.RowSecurity, columns ...string) *wal.WantedTable {
 	i := slices.IndexFunc(s.wanted, func(w wal.WantedTable) bool { return w.TableName == t.TableName })
 	if i < 0 {
 		i = len(s.wanted)
-		s.wanted = append(s.wanted, wal.WantedTable{TableInfo: t, Watched: true})
+		s.wanted = append(s.wanted, wal.WantedTable{TableInfo: t, Watched: true, RowSecurityBypassed: true})
+	}
+	if rowSecurity != config.RowSecurityBypassed {
+		s.wanted[i].RowSecurityBypassed = false
 	}
 	s.wanted[i].Scopes = append(s.wanted[i].Scopes, columns...)
 	return &s.wanted[i]
@@ -181,7 +188,7 @@ type resolver struct {
 	cfg       *config.Config
 	functions Functions
 	facts     *wal.Facts
-	pool      *pgxpool.Pool
+	path      *queryPath
 	err       error // of the connection
 	served    *served
 	problems  []config.Problem
@@ -207,7 +214,7 @@ func (r *resolver) entry(i int) {
 		r.problem(path+".table", insteadOf(entry.Table.Schema+"."+entry.Table.Name, names), "there is no table %s", entry.Table)
 		return
 	}
-	r.served.add(r.channel(entry, t, path), t)
+	r.served.add(r.channel(entry, t, path), t, entry.RowSecurity)
 	r.members(entry)
 }
 
@@ -219,7 +226,7 @@ func (r *resolver) members(entry config.Reactive) {
 	m := entry.Authorize.Member
 	// One that is no table, or lacks the columns, the authorizer's own check refuses.
 	if members := r.facts.Table(wal.TableName(m.Table)); members != nil && members.Column(m.Scope) != nil && members.Column(m.User) != nil {
-		r.served.want(members, m.Scope, m.User)
+		r.served.want(members, entry.RowSecurity, m.Scope, m.User)
 	}
 }
 
@@ -245,6 +252,18 @@ func (r *resolver) channel(entry config.Reactive, t *wal.TableInfo, path string)
 		r.snapshotBy(entry, sources, scopes)
 	}
 	return ch
+}
+
+// policies refuses to read tables whose policies would have to hold. below: the tables that inherit from them are read as well.
+func (r *resolver) policies(entry config.Reactive, place, use string, below bool, tables ...wal.TableName) (ok bool) {
+	for _, t := range tables {
+		why, fix := r.facts.Policies(t, use, entry.RowSecurity == config.RowSecurityBypassed, below)
+		if why != "" {
+			r.problem(place, fix, "%s", why)
+			return false
+		}
+	}
+	return true
 }
 
 // columnTypes finds a column's type.

@@ -31,21 +31,30 @@ func doctor(ctx context.Context, cfg *config.Config, onlySQL bool, out io.Writer
 	if err != nil {
 		return err
 	}
-	tables, err := resolve(ctx, cfg, Functions{}, facts, pool, zap.NewNop())
+	path, err := openQueryPath(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer path.pool.Close()
+	tables, err := resolve(ctx, cfg, Functions{}, facts, path, zap.NewNop())
 	if err != nil {
 		return err
 	}
 	findings := facts.Findings(tables.wants(cfg))
 	access := &access{}
 	defer access.close()
-	problems, err := access.authorize(ctx, cfg, tables, pool)
+	problems, err := access.authorize(ctx, cfg, tables, path)
 	if err == nil {
 		err = config.NewError(problems...)
 	}
 	if err != nil {
 		return err
 	}
-	unguarded, err := access.guards(ctx, pool, facts, tables, cfg.Publication)
+	unguarded, err := access.guards(ctx, path.pool, facts, tables, cfg.Publication)
+	if err != nil {
+		return err
+	}
+	narrowed, err := access.policies(ctx, cfg, path.pool, facts)
 	if err != nil {
 		return err
 	}
@@ -53,7 +62,10 @@ func doctor(ctx context.Context, cfg *config.Config, onlySQL bool, out io.Writer
 	if err != nil {
 		return err
 	}
-	findings = append(slices.Concat(findings, tables.findings, unguarded), room)
+	findings = append(slices.Concat(findings, tables.findings, unguarded, narrowed), room)
+	if asksQueries(cfg) {
+		findings = append(findings, path.finding())
+	}
 	schema, err := migrationFinding(ctx, database, facts.Role)
 	if err != nil {
 		return err

@@ -61,6 +61,9 @@ func (r *resolver) ingestedEntry(entry config.Reactive, t *wal.TableInfo, path s
 		r.problem(path+".source", unpublishFix(r.cfg.Publication, t.TableName, p)+", or delete the key",
 			"table %s is in publication %s, so its changes come from the log", t, r.cfg.Publication)
 	}
+	if entry.Snapshot != nil {
+		r.policies(entry, path, "snapshots read it", false, t.TableName)
+	}
 	r.served.ingested = append(r.served.ingested, ingested{r.channel(entry, t, path), ingest.Source(entry.Source), t, path})
 }
 

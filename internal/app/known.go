@@ -57,7 +57,7 @@ func (r *resolver) enumLabels(oid uint32) ([]string, error) {
 	if labels, asked := r.labels[oid]; asked {
 		return labels, nil
 	}
-	labels, err := wal.EnumLabels(r.ctx, r.pool, oid)
+	labels, err := wal.EnumLabels(r.ctx, r.path.pool, oid)
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,8 @@ type scopeSource struct {
 	lookup     *lookup
 	// column is what it comes to where that is a column of the table or of the query, else nil.
 	column *wal.ColumnInfo
+	// sqlType is that of what query returns, as SQL has it.
+	sqlType string
 }
 
 // scopeSources is nil where every scope is a column.
@@ -72,7 +74,7 @@ func (r *resolver) scopeSources(entry config.Reactive, t *wal.TableInfo, typeOf 
 				s.columns = append(s.columns, input)
 			}
 		}
-		if source.query != nil && !r.describe(source, t) {
+		if source.query != nil && !r.describe(source, t, entry) {
 			s.broken = true
 			continue
 		}
@@ -94,7 +96,7 @@ func (r *resolver) scopeQuery(given config.ScopeSource, entry config.Reactive, p
 	q, err := auth.NewScopeQuery(given.SQL)
 	switch {
 	case err != nil:
-		r.problem(place, `write a query such as "select project_id from task_list where id = $row.list_id"`, "%v", err)
+		r.problem(place, `write a query such as "select project_id from public.task_list where id = $row.list_id"`, "%v", err)
 		return nil, nil
 	case given.Col == "" && len(entry.Scopes) != 1:
 		r.problem(place, "write {col: project_id, sql: ...} with the scope that the values are of", "there are several scopes, and none of them is named here")
@@ -103,26 +105,45 @@ func (r *resolver) scopeQuery(given config.ScopeSource, entry config.Reactive, p
 		given.Col = entry.Scopes[0]
 	}
 	l := &lookup{
-		scope: given.Col, query: wal.Lookups{Pool: r.pool, Query: q.Text()}, columns: q.Columns(), channel: entry.Channel, answers: map[string]*answer{},
+		scope: given.Col, query: wal.Lookups{Pool: r.path.pool, Query: q.Text()}, columns: q.Columns(), channel: entry.Channel, answers: map[string]*answer{},
 	}
 	return &scopeSource{place: place, scopes: []string{given.Col}, query: q, lookup: l}, q.Columns()
 }
 
 // describe asks the server what a query is. It returns false where that is a problem.
-func (r *resolver) describe(source *scopeSource, t *wal.TableInfo) bool {
-	info, err := wal.DescribeQuery(r.ctx, r.pool, source.query.Text())
+func (r *resolver) describe(source *scopeSource, t *wal.TableInfo, entry config.Reactive) bool {
+	info, err := wal.DescribeQuery(r.ctx, r.path.pool, source.query.Text())
 	switch {
 	case wal.Temporary(err):
 		r.err = err
 		return false
 	case err != nil:
-		r.problem(source.place, "mend the query", "%v", err)
+		why, fix, failed := r.path.explain(r.ctx, source.query, source.query.Text(), err)
+		switch {
+		case failed != nil:
+			r.err = failed
+		case why != "":
+			r.problem(source.place, fix, "%v: %s", err, why)
+		default:
+			r.problem(source.place, "mend the query", "%v", err)
+		}
 		return false
 	case len(info.Columns) != 1:
 		r.problem(source.place, "select the scope's value alone", "the query returns %d columns", len(info.Columns))
 		return false
 	}
-	source.column = &info.Columns[0]
+	switch why, fix, err := r.path.misread(r.ctx, source.query, info.Reads); {
+	case err != nil:
+		r.err = err
+		return false
+	case why != "":
+		r.problem(source.place, fix, "%s", why)
+		return false
+	}
+	if !r.policies(entry, source.place, "the query of resolveScopes reads it", true, info.Reads...) {
+		return false
+	}
+	source.column, source.sqlType = &info.Columns[0], info.Types[0]
 	if _, ok := scopeType(source.column); !ok {
 		r.problem(source.place, "cast it to text, or to another type that a scope may have", "the query returns %s, whose values cannot be compared by their text",
 			source.column.TypeName)
@@ -130,13 +151,13 @@ func (r *resolver) describe(source *scopeSource, t *wal.TableInfo) bool {
 	}
 	source.lookup.reads = info.Reads
 	if form := source.query.Lookup(); form != nil && len(info.Reads) == 1 {
-		read, plain, err := wal.Names(r.ctx, r.pool, form.Schema, form.Table)
+		read, plain, err := wal.Names(r.ctx, r.path.pool, form.Schema, form.Table)
 		if err != nil {
 			r.err = err
 			return false
 		}
 		if about := r.facts.Table(read); plain && about != nil && read == info.Reads[0] {
-			source.lookup.shape, r.err = newLookupShape(r.ctx, r.pool, form, about, t, source.lookup.columns)
+			source.lookup.shape, r.err = newLookupShape(r.ctx, r.path.pool, form, about, t, source.lookup.columns)
 		}
 	}
 	r.served.lookups = append(r.served.lookups, source.lookup)
@@ -221,7 +242,7 @@ func (r *resolver) snapshotBy(entry config.Reactive, sources *scopeSources, scop
 					"no snapshot can be read by scope %s, for what it comes to is more than a column", scope.Column)
 				return
 			case source.query != nil:
-				found.match = append(found.match, wal.SnapshotMatch{Query: source.query.Correlated(found.alias)})
+				found.match = append(found.match, wal.SnapshotMatch{Query: source.query.Correlated(found.alias), Type: source.sqlType})
 			default:
 				found.match = append(found.match, wal.SnapshotMatch{Column: source.column.Name})
 			}

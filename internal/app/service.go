@@ -41,7 +41,9 @@ type Service struct {
 
 	database     *wal.Server
 	snapshotPool *pgxpool.Pool
-	accessPool   *pgxpool.Pool
+	// queryPath is that of authorizers and scopes, queryPool for snapshots that ask operators' queries.
+	queryPath *queryPath
+	queryPool *pgxpool.Pool
 	// running is set once the gateway serves; until then operators are told "starting".
 	running  atomic.Pointer[parts]
 	waitsFor atomic.Pointer[wal.Verdict] // while it is starting; nil where nothing is known to be waited for
@@ -88,11 +90,7 @@ func (s *Service) Run(ctx, late context.Context, serving func()) error {
 		return err
 	}
 	defer s.snapshotPool.Close()
-	s.accessPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.PoolOptions{MaxConns: size, MaxRowBytes: s.cfg.MaxRowBytes})
-	if err != nil {
-		return err
-	}
-	defer s.accessPool.Close()
+	defer s.closeQueryPools()
 	if ignored := wal.IgnoredParameters(s.cfg.DatabaseURL.Reveal()); len(ignored) > 0 {
 		s.log.Warn("parameters of databaseUrl have no effect here", zap.Strings("parameters", ignored))
 	}
@@ -171,12 +169,37 @@ func (s *Service) prepare(ctx context.Context) (*parts, error) {
 	}
 }
 
+// openQueryPools makes the pools whose search_path has to be read first.
+func (s *Service) openQueryPools(ctx context.Context) (err error) {
+	s.closeQueryPools()
+	if s.queryPath, err = openQueryPath(ctx, s.cfg); err != nil {
+		return err
+	}
+	s.queryPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.PoolOptions{
+		Path: s.queryPath.Trusted, MaxConns: int32(s.cfg.DatabasePool), MaxRowBytes: s.cfg.QueueBytes / 2,
+	})
+	return err
+}
+
+func (s *Service) closeQueryPools() {
+	if s.queryPath != nil {
+		s.queryPath.pool.Close()
+	}
+	if s.queryPool != nil {
+		s.queryPool.Close()
+	}
+	s.queryPath, s.queryPool = nil, nil
+}
+
 func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 	facts, err := s.database.Inspect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	tables, err := resolve(ctx, s.cfg, s.functions, facts, s.accessPool, s.log)
+	if err := s.openQueryPools(ctx); err != nil {
+		return nil, err
+	}
+	tables, err := resolve(ctx, s.cfg, s.functions, facts, s.queryPath, s.log)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +209,7 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 		return nil, config.NewError(s.cfg.Problem("spillDir", err.Error(), "name a directory that exists and that the gateway's user may write"))
 	}
 	// Before the database is changed, for it finds out what is wrong with the configuration.
-	access, err := newAccess(ctx, s.cfg, s.functions, tables, s.accessPool, s.log.Named("auth"))
+	access, err := newAccess(ctx, s.cfg, s.functions, tables, s.queryPath, s.log.Named("auth"))
 	if err != nil {
 		return nil, err
 	}
@@ -199,9 +222,16 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	unguarded, err := access.guards(ctx, s.accessPool, facts, tables, s.cfg.Publication)
+	unguarded, err := access.guards(ctx, s.queryPath.pool, facts, tables, s.cfg.Publication)
 	if err != nil {
 		return nil, err
+	}
+	refused, err := access.policies(ctx, s.cfg, s.queryPath.pool, facts)
+	if err != nil {
+		return nil, err
+	}
+	if len(refused) > 0 {
+		return nil, &wal.SetupError{Findings: refused}
 	}
 	room, err := wal.ConnectionFinding(ctx, s.database.Pool, s.cfg.DatabasePool)
 	if err != nil {
@@ -214,9 +244,9 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 	p.hub, err = fanout.NewHub(fanout.Options{
 		Channels: tables.allChannels(), QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"), Resume: fanout.ResumeOptions(s.cfg.Resume), Nudge: s.database.Nudge,
 		Snapshots: snapshots{&wal.Snapshotter{
-			Pool: s.snapshotPool, Publication: s.cfg.Publication, Version: facts.Version, Types: tables.types, MaxBytes: s.cfg.QueueBytes / 2,
+			Pool: s.snapshotPool, QueryPool: s.queryPool, Publication: s.cfg.Publication, Version: facts.Version, Types: tables.types, MaxBytes: s.cfg.QueueBytes / 2,
 		}, tables.matches, tables.unpublished()}, SnapshotReaders: s.cfg.DatabasePool,
-		Visible: (&wal.Snapshotter{Pool: s.accessPool}).Visibility,
+		Visible: (&wal.Snapshotter{Pool: s.queryPath.pool}).Visibility,
 	})
 	if err != nil {
 		return nil, err

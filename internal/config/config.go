@@ -118,11 +118,20 @@ type Reactive struct {
 	Snapshot *Snapshot
 	// Authorize says who may subscribe; nil is everyone who got in.
 	Authorize *Authorize
+	// RowSecurity is RowSecurityBypassed where the policies of the table, and of those that Authorize and ResolveScopes read, need
+	// not hold; empty refuses such tables.
+	RowSecurity RowSecurity
 	// FilterRow is a CEL expression over ctx and row that says which rows a client sees; empty is all.
 	FilterRow string
 	// Batch is how long events may wait to go out in one frame; 0 sends each at once.
 	Batch time.Duration
 }
+
+// RowSecurity says what becomes of tables with row level security.
+type RowSecurity string
+
+// RowSecurityBypassed reads and sends rows whatever policies say: rights are Authorize and FilterRow.
+const RowSecurityBypassed RowSecurity = "bypassed"
 
 // Columns selects the columns that clients see.
 type Columns struct {

@@ -209,8 +209,8 @@ func TestStringNamesEverySetting(t *testing.T) {
 	const want = `databaseUrl=(hidden) slot=orders publication=mtbreactive setup=auto listen=127.0.0.1:8080 allowAnonymous=false ` +
 		`path=/ws admin= pprof=false allowedOrigins=[] allowedHosts=[] logLevel=info maxConnections=10000 maxSubscriptions=1000 maxMessagesPerSecond=200 databasePool=8 ` +
 		`queueBytes=16777216 spillBytes=67108864 spillDir= maxRowBytes=67108864 writeTimeout=10s pingInterval=25s compression=false drainTimeout=5s bigintAs=number ` +
-		`reactive=[{sales.order_item order-items wal [order_id product_id] {[margin]} [] none everyone  0s} {"Odd ""Name"""."T" T wal [] {[]} [] none everyone  0s} ` +
-		`{public.member member wal [Team Id] {[]} [] none everyone  0s}]`
+		`reactive=[{sales.order_item order-items wal [order_id product_id] {[margin]} [] none everyone   0s} {"Odd ""Name"""."T" T wal [] {[]} [] none everyone   0s} ` +
+		`{public.member member wal [Team Id] {[]} [] none everyone   0s}]`
 	if got := c.String(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

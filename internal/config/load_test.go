@@ -312,10 +312,11 @@ func TestCommentedSectionOfTheExample(t *testing.T) {
 			Timeout:  2 * time.Second,
 			CacheFor: 30 * time.Second,
 		},
-		FilterRow: "!row.private || row.author_id == ctx.sub",
+		RowSecurity: RowSecurityBypassed,
+		FilterRow:   "!row.private || row.author_id == ctx.sub",
 		ResolveScopes: []ScopeSource{
 			{CEL: "{'col': 'conversation_id', 'value': row.conversation_id}"},
-			{Col: "project_id", SQL: "select project_id from task_list where id = $row.list_id"},
+			{Col: "project_id", SQL: "select project_id from public.task_list where id = $row.list_id"},
 		},
 	}}
 	if !reflect.DeepEqual(c.Reactive, want) {

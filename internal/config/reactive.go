@@ -53,6 +53,7 @@ func (d *document) reactiveEntry(path string, node ast.Node) Reactive {
 		}},
 		{"batchMs", one(d, kindNumber, milliseconds, &r.Batch)},
 		{"authorize", func(path string, node ast.Node) { r.Authorize = d.authorize(path, node) }},
+		{"rowSecurity", one(d, kindText, oneOf(RowSecurityBypassed), &r.RowSecurity)},
 		{"filterRow", one(d, kindText, program, &r.FilterRow)},
 		{"columns", func(path string, node ast.Node) {
 			d.mapping(path, node, []key{

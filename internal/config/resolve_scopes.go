@@ -46,7 +46,7 @@ func (d *document) scopeQuery(path string, node ast.Node) ScopeSource {
 		{"sql", one(d, kindText, program, &s.SQL)},
 	})
 	if len(d.problems) == before {
-		d.required(path, "sql", s.SQL != "", `write a query such as "select project_id from task_list where id = $row.list_id"`)
+		d.required(path, "sql", s.SQL != "", `write a query such as "select project_id from public.task_list where id = $row.list_id"`)
 	}
 	return s
 }

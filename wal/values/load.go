@@ -16,7 +16,7 @@ type Querier interface {
 // and point have elements as well, but a text form of their own.
 const typesQuery = `
 with recursive wanted(oid) as (
-	select unnest($1::pg_catalog.oid[])
+	select pg_catalog.unnest($1::pg_catalog.oid[])
 	union
 	select part.oid
 	from wanted
@@ -31,7 +31,7 @@ with recursive wanted(oid) as (
 	) part(oid)
 )
 select t.oid,
-	t.typname::text,
+	t.typname::pg_catalog.text,
 	case when t.typinput = 'pg_catalog.array_in'::pg_catalog.regproc then 'A' else t.typtype end,
 	case when t.typtype = 'd' then t.typbasetype else t.typelem end,
 	coalesce(element.typdelim, ','),
@@ -41,7 +41,7 @@ from wanted
 join pg_catalog.pg_type t on t.oid = wanted.oid
 left join pg_catalog.pg_type element on element.oid = t.typelem
 cross join lateral (
-	select array_agg(a.attname::text order by a.attnum), array_agg(a.atttypid order by a.attnum)
+	select pg_catalog.array_agg(a.attname::pg_catalog.text order by a.attnum), pg_catalog.array_agg(a.atttypid order by a.attnum)
 	from pg_catalog.pg_attribute a
 	where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
 ) attributes(names, types)`

@@ -217,7 +217,7 @@ func (s *Server) mendPublication(ctx context.Context, f Finding, facts *Facts, w
 				return err
 			}
 		}
-		return s.record(ctx, tx, "publication", s.Publication, "")
+		return s.remember(ctx, tx, "publication", s.Publication, "")
 	})
 	switch {
 	case err == nil:
@@ -245,7 +245,7 @@ func (s *Server) mendSlot(ctx context.Context, f Finding) error {
 		switch {
 		case err == nil:
 			s.Log.Info("setup: "+f.Check, zap.String("because", f.Detail), zap.String("sql", f.Fix))
-			return s.inTurn(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.record(ctx, tx, "slot", s.Slot, "") })
+			return s.inTurn(ctx, func(ctx context.Context, tx pgx.Tx) error { return s.remember(ctx, tx, "slot", s.Slot, "") })
 		case hasCode(err, pgerrcode.LockNotAvailable):
 			s.Log.Warn("setup waits for other transactions to end", zap.String("check", f.Check), zap.String("sql", f.Fix))
 		case hasCode(err, pgerrcode.DuplicateObject):
@@ -265,7 +265,8 @@ func (s *Server) mendSlot(ctx context.Context, f Finding) error {
 	}
 }
 
-func (s *Server) record(ctx context.Context, tx pgx.Tx, kind, name, before string) error {
+// remember hands what setup makes to Record.
+func (s *Server) remember(ctx context.Context, tx pgx.Tx, kind, name, before string) error {
 	if s.Record == nil {
 		return nil
 	}

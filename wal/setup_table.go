@@ -89,7 +89,7 @@ func (s *Server) runTurn(ctx context.Context, t turn, patient bool) error {
 			if f.leaf != nil {
 				kind, before = "replica identity", f.leaf.before()
 			}
-			if err := s.record(ctx, tx, kind, t.leaf.Quoted(), before); err != nil {
+			if err := s.remember(ctx, tx, kind, t.leaf.Quoted(), before); err != nil {
 				return err
 			}
 			if i > 0 {

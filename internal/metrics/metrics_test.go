@@ -111,14 +111,18 @@ reactive_standby 0
 reactive_subscriptions 11
 # TYPE reactive_subscriptions_on_hold gauge
 reactive_subscriptions_on_hold 14
+# TYPE reactive_tables_unserved gauge
+reactive_tables_unserved{reason="draining"} 0
+reactive_tables_unserved{reason="left_out"} 2
+reactive_tables_unserved{reason="locked"} 1
 # TYPE reactive_transactions_in_progress gauge
 reactive_transactions_in_progress 14
 # TYPE reactive_transactions_total counter
 reactive_transactions_total 1
-# TYPE reactive_undecodable_rows_total counter
-reactive_undecodable_rows_total 17
 # TYPE reactive_undecided_total counter
 reactive_undecided_total 41
+# TYPE reactive_undecodable_rows_total counter
+reactive_undecodable_rows_total 17
 `
 
 func TestNamesAndTypes(t *testing.T) {
@@ -142,7 +146,10 @@ func TestNamesAndTypes(t *testing.T) {
 			return map[gateway.Refusal]uint64{gateway.RefusedOrigin: 17, gateway.RefusedToken: 0}
 		},
 		Pressure: func() wal.Pressure { return wal.Pressure{Retained: 10, Limit: 13, Growth: 14, Left: -1, High: true} },
-		Version:  "v1.2.3",
+		Tables: func() []wal.TableState {
+			return []wal.TableState{{Progress: wal.Ready}, {Progress: wal.Locked}, {Progress: wal.LeftOut}, {Progress: wal.LeftOut}}
+		},
+		Version: "v1.2.3",
 	})
 	text := scrape(t, handler)
 	if got := ours(text); got != golden {

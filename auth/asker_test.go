@@ -253,7 +253,7 @@ func TestW30AuthorizeAWebhookInAStorm(t *testing.T) {
 	for name, c := range map[string]struct {
 		takes   time.Duration
 		refused int
-	}{"quick": {100 * time.Millisecond, 0}, "slow": {time.Second, 1000 - 5*maxWebhookAsking}} {
+	}{"quick": {100 * time.Millisecond, 0}, "slow": {time.Second, 1000 - 5*MaxRequests}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var running, most, refused atomic.Int64
@@ -280,7 +280,7 @@ func TestW30AuthorizeAWebhookInAStorm(t *testing.T) {
 					})
 				}
 				asking.Wait()
-				if most.Load() > maxWebhookAsking || refused.Load() > int64(c.refused) || c.refused > 0 && refused.Load() == 0 {
+				if most.Load() > MaxRequests || refused.Load() > int64(c.refused) || c.refused > 0 && refused.Load() == 0 {
 					t.Errorf("%d at a time, %d refused, want %d", most.Load(), refused.Load(), c.refused)
 				}
 			})

@@ -29,18 +29,13 @@ type AuthorizeWebhookOptions struct {
 //
 //	{"ctx": {claims}, "channel": "message", "scope": {"col": "conversation_id", "value": 42}}
 //
-// and allows what is answered with 200 and {"allowed": true}. It may be used by many goroutines at once. No more than
-// maxWebhookAsking requests are on their way; the others wait for as long as an SQL's question does.
+// and allows what is answered with 200 and {"allowed": true}. It may be used by many goroutines at once, of which MaxRequests
+// ask at a time.
 type AuthorizeWebhook struct {
 	cacheFor time.Duration
 	endpoint *endpoint
 	memo     memo[bool]
-	slots    chan struct{}
-	patience time.Duration
 }
-
-// maxWebhookAsking is how many requests of one authorizer are on their way at the same time.
-const maxWebhookAsking = 64
 
 // NewAuthorizeWebhook checks the options. It asks for nothing yet.
 func NewAuthorizeWebhook(options AuthorizeWebhookOptions) (*AuthorizeWebhook, error) {
@@ -52,9 +47,7 @@ func NewAuthorizeWebhook(options AuthorizeWebhookOptions) (*AuthorizeWebhook, er
 	if err != nil {
 		return nil, fmt.Errorf("authorize by webhook: %w", err)
 	}
-	return &AuthorizeWebhook{
-		cacheFor: options.CacheFor, endpoint: e, slots: make(chan struct{}, maxWebhookAsking), patience: max(leastPatience, 2*timeout),
-	}, nil
+	return &AuthorizeWebhook{cacheFor: options.CacheFor, endpoint: e}, nil
 }
 
 // Close ends the connections that are kept for later requests.
@@ -83,14 +76,6 @@ func (w *AuthorizeWebhook) Authorize(ctx context.Context, p *Principal, s Subscr
 }
 
 func (w *AuthorizeWebhook) ask(ctx context.Context, question []byte) (bool, time.Duration, error) {
-	patience := time.NewTimer(w.patience)
-	defer patience.Stop()
-	select {
-	case w.slots <- struct{}{}:
-		defer func() { <-w.slots }()
-	case <-patience.C:
-		return false, 0, denyf(Unavailable, "it was not asked within %s, for too many others are", w.patience)
-	}
 	a, err := w.endpoint.ask(ctx, http.MethodPost, http.Header{"Content-Type": {"application/json"}}, question)
 	if err != nil {
 		return false, 0, webhookRefusal(err)

@@ -90,7 +90,7 @@ func (e *endpoint) turn(ctx context.Context) error {
 		return nil
 	default:
 	}
-	timer := time.NewTimer(e.client.Timeout)
+	timer := time.NewTimer(max(leastPatience, 2*e.client.Timeout))
 	defer timer.Stop()
 	select {
 	case e.turns <- struct{}{}:

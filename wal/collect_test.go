@@ -225,6 +225,10 @@ func BenchmarkCollect(b *testing.B) {
 // spoken is an Events that adds a change for each content that is a number.
 type spoken struct{ table *cdc.Table }
 
+func (s spoken) Unread(add func(cdc.Op, *cdc.Table, cdc.Row, cdc.Row) error) error {
+	return add(cdc.Unreadable, s.table, nil, nil)
+}
+
 func (s spoken) Emitted(content []byte, add func(cdc.Op, *cdc.Table, cdc.Row, cdc.Row) error) error {
 	if string(content) == "no event" {
 		return nil

@@ -46,6 +46,8 @@ type Events interface {
 	// none where it is no good: that stops nobody, so it is for the decoder to say so. The error is what add returned. The
 	// content is not kept.
 	Emitted(content []byte, add func(op cdc.Op, table *cdc.Table, before, after cdc.Row) error) error
+	// Unread is for what was emitted and could not be read: it may be about every table that events come for.
+	Unread(add func(op cdc.Op, table *cdc.Table, before, after cdc.Row) error) error
 }
 
 // takeOwn takes in a change of an own table. Only what is inserted into the outbox says something. The assembler knows the
@@ -71,6 +73,14 @@ func (c *collector) takeOwn(op cdc.Op, rel *relation, after cdc.Row) error {
 		return c.events.Emitted(c.emitted, c.assembler.Add)
 	}
 	return nil
+}
+
+// unreadOwn takes in a change of an own table that could not be read.
+func (c *collector) unreadOwn(rel *relation) error {
+	if !rel.own.outbox || c.events == nil {
+		return nil
+	}
+	return c.events.Unread(c.assembler.Add)
 }
 
 // maxEmittedKept is the size of a buffer that is kept for the next row.

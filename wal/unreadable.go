@@ -79,6 +79,9 @@ func (c *collector) Oversized(relation uint32, size int) error {
 	if err != nil {
 		return err
 	}
+	if rel.own != nil {
+		return c.unreadOwn(rel)
+	}
 	if c.reports(rel.table) {
 		c.unreadable.note(c.log, &c.unreadable.oversized, rel.table,
 			fmt.Sprintf("it has %d bytes, old and new values together; maxRowBytes is %d", size, c.maxRow),

@@ -122,6 +122,22 @@ func (in *Ingest) Emitted(content []byte, add func(op cdc.Op, table *cdc.Table, 
 	return nil
 }
 
+// Unread adds an unreadable change of each table that SQL emits for: something was emitted, and nobody knows what. The error
+// is that of add.
+func (in *Ingest) Unread(add func(op cdc.Op, table *cdc.Table, before, after cdc.Row) error) error {
+	in.refuse(Emit, &Error{Kind: Invalid, Detail: "what was emitted is longer than maxRowBytes: the views of every table with source: hook start over"})
+	for _, t := range in.tables {
+		if t.Source != Hook {
+			continue
+		}
+		shape := t.shape(nil, nil, make([]bool, len(t.Columns)))
+		if err := add(cdc.Unreadable, shape, nil, nil); err != nil {
+			return fmt.Errorf("unreadable event: %w", err)
+		}
+	}
+	return nil
+}
+
 // changes makes a change of each event, or of none.
 func (in *Ingest) changes(from Source, events []Event) ([]change, error) {
 	changes := make([]change, 0, len(events))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
@@ -100,6 +101,18 @@ func TestEmittedEventsAreAddedAllOrNone(t *testing.T) {
 	}
 	if s := f.Stats(); s.Events[ingest.Emit] != 1 || s.Errors[ingest.Emit] != 2 {
 		t.Errorf("stats %+v", s)
+	}
+	added = nil
+	if err := f.Unread(add); err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range added {
+		if !strings.HasPrefix(change, "unreadable ") || strings.Contains(change, "room") {
+			t.Errorf("added %q", added)
+		}
+	}
+	if len(added) == 0 {
+		t.Error("an event that could not be read is nobody's")
 	}
 	broken := errors.New("the transaction is not open")
 	if err := f.Emitted([]byte(good), func(cdc.Op, *cdc.Table, cdc.Row, cdc.Row) error { return broken }); !errors.Is(err, broken) {

@@ -23,8 +23,11 @@ const (
 	keptFiles = 32
 	// keptOperators are connections to the operators' address.
 	keptOperators = 32
-	// keptDatabase are connections to the database, of all pools, and those of the log and of notifications.
-	keptDatabase = 24
+	// keptDatabase are connections to the database beside those that databasePool bounds: for setup and checkpoints, of the
+	// log, of notifications, and to spare.
+	keptDatabase = 8
+	// databasePools have databasePool connections each: for snapshots, for those that ask operators' queries, and for rights.
+	databasePools = 3
 	// farewells is the most room for connections that are not upgraded yet, or that only hear why they are refused.
 	farewells = 256
 )
@@ -35,7 +38,7 @@ func countDescriptors(cfg *config.Config) descriptors {
 }
 
 func keptDescriptors(cfg *config.Config) int {
-	kept := keptFiles + keptOperators + keptDatabase
+	kept := keptFiles + keptOperators + keptDatabase + databasePools*cfg.DatabasePool
 	if cfg.Authenticate != nil && cfg.Authenticate.Webhook != nil {
 		kept += auth.MaxRequests
 	}

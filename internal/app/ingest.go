@@ -72,7 +72,7 @@ func unpublishFix(publication string, t wal.TableName, p *wal.PublicationFacts) 
 	if p.AllTables {
 		return "make a publication of the tables that the log is to tell of, instead of FOR ALL TABLES"
 	}
-	return fmt.Sprintf("ALTER PUBLICATION %s DROP TABLE %s", wal.Quote(publication), t.Quoted())
+	return fmt.Sprintf("ALTER PUBLICATION %s DROP TABLE ONLY %s", wal.Quote(publication), t.Quoted())
 }
 
 // newIngest makes what takes the events of every source but the log. The types of the tables' columns are read with q.

@@ -39,7 +39,7 @@ begin
 		execute format('create operator %[1]s.%%s (leftarg = anyenum, rightarg = anyenum, function = %[1]s.evil_enum)', operator);
 		execute format('create operator %[1]s.%%s (leftarg = anyarray, rightarg = anyarray, function = %[1]s.evil_array)', operator);
 	end loop;
-	for pair in select array[f.proname, pg_get_function_identity_arguments(f.oid), pg_get_function_result(f.oid), f.oid::text]
+	for pair in select array[f.proname::text, pg_get_function_identity_arguments(f.oid), pg_get_function_result(f.oid), f.oid::text]
 		from pg_proc f where f.pronamespace = 'pg_catalog'::regnamespace and f.prokind = 'f' and not f.proretset and f.proname = any (array['current_setting', 'set_config',
 			'has_table_privilege', 'has_schema_privilege', 'has_any_column_privilege', 'pg_current_snapshot', 'pg_is_in_recovery', 'to_regclass', 'current_schemas',
 			'current_database', 'pg_get_expr', 'format_type', 'quote_ident', 'pg_partition_root', 'now', 'row_security_active', 'lower', 'concat', 'pg_backend_pid',

@@ -82,7 +82,7 @@ func (e *endpoint) ask(ctx context.Context, method string, header http.Header, b
 	return response, nil
 }
 
-// turn waits until fewer than MaxRequests are under way, for as long as a request may take. The time limit of the request
+// turn waits until fewer than MaxRequests are under way, as long as an SQL question waits for a connection. The time limit of the request
 // begins behind that.
 func (e *endpoint) turn(ctx context.Context) error {
 	select {

@@ -29,7 +29,7 @@ func TestW34PoliciesThatCanNeverBeTrueAreRefused(t *testing.T) {
 	for policy, want := range map[string][]string{ // the keys of the entry, and parts of what is said
 		`filterRow: "row.customer_id == 'ada'"`:                                                            {"row.customer_id (integer)", "'ada' (string)", "a number, without quotes"},
 		`filterRow: "row.private == ctx.sub"`:                                                              {"row.private (boolean)", "ctx.sub (string)", "bool(ctx.sub)"},
-		`filterRow: "row.stage == 'shipped'"`:                                                              {"row.stage (stage)", "no such label", "write one of open, paid"},
+		`filterRow: "row.stage == 'shipped'"`:                                                              {"row.stage (public.stage)", "no such label", "write one of open, paid"},
 		`filterRow: "row.note == row.customer_id"`:                                                         {"row.note (text)", "row.customer_id (integer)", "string(row.customer_id)"},
 		`filterRow: "row.note in ctx.roles"`:                                                               {"row.note (text)", "ctx.roles (int)"},
 		`filterRow: "row.customer_id == ctx.tenant"`:                                                       {"row.customer_id (integer)", "ctx.tenant (bool)"},

@@ -30,6 +30,16 @@ func inOrder(findings []Finding) []Finding {
 	return findings
 }
 
+// WithSchema puts what is to be done about schema mtbreactive into its place among findings in order: behind the server's
+// settings, and before all that is made with the schema there.
+func WithSchema(findings []Finding, schema Finding) []Finding {
+	at := slices.IndexFunc(findings, func(f Finding) bool { return f.phase > phaseServer })
+	if at < 0 {
+		at = len(findings)
+	}
+	return slices.Insert(findings, at, schema)
+}
+
 // leaveOut makes failures of tables that nobody has named warnings. What else there is to mend of such a table stays as it
 // is: it would be altered for nothing.
 func leaveOut(findings []Finding, want Wanted) []Finding {

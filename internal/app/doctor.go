@@ -70,7 +70,7 @@ func doctor(ctx context.Context, cfg *config.Config, onlySQL bool, out io.Writer
 	if err != nil {
 		return err
 	}
-	findings = slices.Insert(findings, 0, schema) // what it makes has to be there before the slot
+	findings = wal.WithSchema(findings, schema)
 	nudge, err := nudgeFinding(ctx, database, facts.Role)
 	if err != nil {
 		return err

@@ -29,7 +29,7 @@ func setUp(ctx context.Context, s *wal.Server, facts *wal.Facts, want wal.Wanted
 	}
 	refused := s.Refused(facts, want)
 	if schema.Level == wal.Fail || schema.Level == wal.Mendable && (s.Mode != wal.SetupAuto || len(refused) > 0) {
-		refused = slices.Insert(refused, 0, schema) // what it makes has to be there before the slot
+		refused = wal.WithSchema(refused, schema)
 	}
 	if len(refused) > 0 {
 		return &wal.SetupError{Findings: refused}

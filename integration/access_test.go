@@ -173,7 +173,7 @@ reactive:
 		waiting.subscribe("message", "conversation_id", fmt.Sprint(talk))
 	}
 	eventually(t, "snapshots wait for the lock", func() bool {
-		return pgtest.Query[int](t, database, `select count(*) from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())`) > 1
+		return pgtest.Query[int](t, database, `select count(*) from pg_stat_activity where datname = current_database() and query like 'LOCK TABLE%NOWAIT'`) > 1
 	})
 	connect(t, g).subscribe("conversation", "id", "1")
 }

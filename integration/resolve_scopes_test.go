@@ -99,12 +99,12 @@ func TestScopesThatAreNotKnownEndTheChannelsViews(t *testing.T) {
 	g := serve(t, database, "reactive:\n  - {table: transfer, scopes: [account], resolveScopes: [\"{'col': 'account', 'value': row.labels[0]}\"]}\n")
 	c := connect(t, g)
 	c.ofAccount("transfer", `"rent"`)
-	pgtest.Exec(t, database, `insert into transfer values (1, 4711, 2, 100, '{}')`)
+	pgtest.Exec(t, database, `insert into transfer values (1, 471108150, 2, 100, '{}')`)
 	c.expectClose(websocket.StatusServiceRestart, "service restart")
 	if _, metrics := g.ask("/metrics"); !strings.Contains(metrics, `reactive_resolve_scopes_errors_total{channel="transfer"} 1`) {
 		t.Errorf("no such figure in the metrics")
 	}
-	if g.awaitLogged("resolveScopes gave no answer, so the channel's views begin anew"); strings.Contains(g.stderr.String(), "4711") {
+	if g.awaitLogged("resolveScopes gave no answer, so the channel's views begin anew"); strings.Contains(g.stderr.String(), "471108150") {
 		t.Errorf("the log:\n%s", g.stderr)
 	}
 }

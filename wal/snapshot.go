@@ -26,6 +26,8 @@ type SnapshotQuery struct {
 	Unpublished bool
 	// Alias is the table's name in the matches' queries; it may be empty where they have none.
 	Alias string
+	// Reads are the tables that the matches' queries read.
+	Reads []TableName
 	// Exclude names columns that are not read.
 	Exclude []string
 	OrderBy []SnapshotOrder
@@ -78,11 +80,6 @@ var ErrOtherScope = errors.New("the server returned a row of another scope")
 // show under that.
 var ErrExcludedGone = errors.New("the excluded column does not exist: mend the configuration and restart")
 
-// lockTable comes before the transaction has its snapshot, and keeps the table as the snapshot will show it. TRUNCATE, and
-// ALTER TABLE where it rewrites the table, do not heed snapshots: one that commits between the moment and the reading of the
-// rows would leave none to be read, although the snapshot does not show it. The lock is the one that reading takes anyway.
-const lockTable = `LOCK TABLE %s IN ACCESS SHARE MODE`
-
 // snapshotMoment is the transaction's first query, and so what takes its snapshot. The position is read after it: every
 // commit that the snapshot shows was written to the log before. It has to be the position of inserts: an asynchronous
 // commit is visible before it is flushed or even written.
@@ -96,21 +93,7 @@ func (s *Snapshotter) Snapshot(ctx context.Context, q SnapshotQuery) (*cdc.Snaps
 	}
 	snapshot := &cdc.Snapshot{}
 	err := pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
-		// Asked outside the transaction, whose first query takes its snapshot.
-		may, err := mayLock(ctx, c, q.Table)
-		if err != nil {
-			return err
-		}
-		return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-			if may {
-				// With the tables that inherit from it: a partitioned table's rows are in its partitions.
-				_, err = tx.Exec(ctx, fmt.Sprintf(lockTable, q.Table.Quoted()))
-			} else {
-				err = lockByParsing(ctx, tx.Conn().PgConn(), q.Table)
-			}
-			if err != nil {
-				return err
-			}
+		return locked(ctx, c, q.Table, q.Reads, func(tx pgx.Tx) error {
 			return explained(c.Conn(), q.Table, s.read(ctx, tx, q, snapshot))
 		})
 	})
@@ -127,16 +110,6 @@ func (s *Snapshotter) Visibility(ctx context.Context) (cdc.Visibility, error) {
 		return cdc.Visibility{}, fmt.Errorf("read visibility: %w", err)
 	}
 	return cdc.ParseVisibility(text)
-}
-
-// mayLock is false for a role that may read some columns of the table only. Its snapshots take the lock of the table alone,
-// and after the transaction's snapshot.
-func mayLock(ctx context.Context, c *pgxpool.Conn, t TableName) (may bool, err error) {
-	err = c.QueryRow(ctx, `
-		select coalesce(pg_catalog.bool_or(pg_catalog.has_table_privilege(c.oid, 'SELECT')), true)
-		from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-		where n.nspname = $1 and c.relname = $2`, t.Schema, t.Name).Scan(&may)
-	return may, err
 }
 
 func (s *Snapshotter) read(ctx context.Context, tx pgx.Tx, q SnapshotQuery, snapshot *cdc.Snapshot) error {

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
+	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 	"github.com/reactive-gw/reactive-gw/wal"
 	"github.com/reactive-gw/reactive-gw/wal/values"
 )
@@ -64,5 +65,40 @@ func TestASnapshotHasTheRowsThatItsMomentShows(t *testing.T) {
 	}
 	if shows := got.snapshot.Visibility.Shows(truncater); shows != (len(got.snapshot.Rows) == 0) {
 		t.Errorf("%d rows, and the snapshot shows the truncation: %v", len(got.snapshot.Rows), shows)
+	}
+}
+
+// A snapshot never holds one table while it waits for the next: in a circle of two PostgreSQL would end a statement, and that
+// could be the application's.
+func TestASnapshotIsInNobodysCircle(t *testing.T) {
+	t.Parallel()
+	url := database(t, "create table orders (id int primary key, room int)", "create table line (id int primary key, room int)")
+	server := newServer(t, url)
+	prepare(t, server)
+	snapshotter := &wal.Snapshotter{
+		Pool: server.Pool, QueryPool: server.Pool, Publication: publication, Version: 150000, Types: values.NewCatalog(values.Options{}), MaxBytes: 1 << 20,
+	}
+	app := sessionOf(t, url, "begin", "lock table line in access exclusive mode")
+	done := make(chan error, 1)
+	go func() {
+		_, err := snapshotter.Snapshot(t.Context(), wal.SnapshotQuery{
+			Table: wal.TableName{Schema: "public", Name: "orders"}, Match: []wal.SnapshotMatch{{Query: "select room from public.line where id = mtbreactive_row.id", Type: "pg_catalog.int4"}},
+			Value: "1", Alias: "mtbreactive_row", Reads: []wal.TableName{{Schema: "public", Name: "line"}}, Limit: 10,
+		})
+		done <- err
+	}()
+	tried := func() bool {
+		return pgtest.Query[int](t, url, "select count(*) from pg_stat_activity where datname = current_database() and query like 'LOCK TABLE%NOWAIT'") > 0
+	}
+	for !tried() {
+		select {
+		case err := <-done:
+			t.Fatalf("it did not wait: %v", err)
+		default:
+		}
+	}
+	execute(t, app, "lock table orders in access exclusive mode", "rollback")
+	if err := <-done; err != nil {
+		t.Fatal(err)
 	}
 }

@@ -243,6 +243,7 @@ func (r *resolver) snapshotBy(entry config.Reactive, sources *scopeSources, scop
 				return
 			case source.query != nil:
 				found.match = append(found.match, wal.SnapshotMatch{Query: source.query.Correlated(found.alias), Type: source.sqlType})
+				found.reads = append(found.reads, source.lookup.reads...)
 			default:
 				found.match = append(found.match, wal.SnapshotMatch{Column: source.column.Name})
 			}

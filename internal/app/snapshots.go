@@ -22,6 +22,7 @@ type snapshotMatches map[scopeName]snapshotMatch
 type snapshotMatch struct {
 	match []wal.SnapshotMatch
 	alias string
+	reads []wal.TableName
 }
 
 type scopeName struct{ channel, column string }
@@ -34,7 +35,7 @@ func (s snapshots) Snapshot(ctx context.Context, v fanout.View) (*cdc.Snapshot, 
 		Exclude: v.Exclude, Limit: v.Limit,
 	}
 	if m, ok := s.matches[scopeName{v.Channel, v.Column}]; ok {
-		q.Match, q.Alias = m.match, m.alias
+		q.Match, q.Alias, q.Reads = m.match, m.alias, m.reads
 	} else {
 		q.Match = []wal.SnapshotMatch{{Column: v.Column}}
 	}

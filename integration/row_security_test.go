@@ -107,9 +107,12 @@ func TestP76PoliciesThatApplyToTheGateway(t *testing.T) {
 func TestP76WithoutAConfigurationTheTableIsLeftOut(t *testing.T) {
 	t.Parallel()
 	g := serve(t, newDatabase(t, secured, conversations), "")
-	line := g.awaitLogged("table is not served: list it in a reactive section, with rowSecurity: bypassed, to serve it all the same")
-	if line["level"] != "warn" || line["table"] != "public.note" || !strings.Contains(line["because"].(string), rule) {
+	line := g.awaitLogged("setup: tables are left out: reactive-gw doctor says why, with the SQL for their owners")
+	if line["level"] != "warn" || line["tables"] != "public.note" {
 		t.Errorf("logged %v", line)
+	}
+	if _, status := g.ask("/status"); !strings.Contains(status, "tables left out") || !strings.Contains(status, rule) || !strings.Contains(status, "rowSecurity: bypassed") {
+		t.Errorf("the status does not say why:\n%s", status)
 	}
 	c := connect(t, g)
 	c.subscribe("conversation", "id", "1")

@@ -35,6 +35,14 @@ type TableState struct {
 	From cdc.LSN
 }
 
+// Remedy says what to do about one that is left out, and who may.
+func (t *TableState) Remedy() string {
+	if t.By == "" {
+		return t.Fix
+	}
+	return "as " + t.By + ": " + t.Fix
+}
+
 // preparation holds how far the wanted tables are.
 type preparation struct {
 	passing sync.Mutex // one pass at a time; taken before mu

@@ -101,16 +101,16 @@ func (c *circumstances) unserved() []condition {
 	add(wal.Locked, "tables locked", "%d tables are not served yet, for others hold locks on them: %s", "nothing: they are tried again; who holds the locks: "+who)
 	add(wal.Draining, "tables draining", "%d tables are served when transactions have ended that wrote to them before they were published: %s",
 		"nothing; which ones: "+who)
-	var sql []string
+	var reasons []string
 	for _, t := range c.tables {
-		if t.Progress == wal.LeftOut && t.Fix != "" && len(sql) < mostFixes {
-			sql = append(sql, fmt.Sprintf("%s -- %s, by %s", t.Fix, t.Table, t.By))
+		if t.Progress == wal.LeftOut && len(reasons) < mostReasons {
+			reasons = append(reasons, fmt.Sprintf("%s: %s: %s", t.Table, t.Detail, t.Remedy()))
 		}
 	}
 	add(wal.LeftOut, "tables left out", "%d tables are not served, and somebody else has to mend them: %s",
-		"run `reactive-gw doctor`, which says what each lacks; the first: "+strings.Join(sql, " "))
+		"run `reactive-gw doctor`, which says what each lacks; the first: "+strings.Join(reasons, "; "))
 	return list
 }
 
-// mostFixes is how many tables' SQL a condition has.
-const mostFixes = 3
+// mostReasons is for how many tables a condition says why they are left out.
+const mostReasons = 3

@@ -85,16 +85,11 @@ func everyTable(facts *wal.Facts, types *values.Catalog, log *zap.Logger) *serve
 	}
 	var keyless, scopeless []string
 	for _, t := range facts.Tables {
-		if facts.Publication != nil && facts.Publication.Includes(t) && len(t.PrimaryKey) == 0 {
+		if len(t.PrimaryKey) == 0 && !t.Extension && (facts.Publication == nil || facts.Publication.Includes(t)) {
 			keyless = append(keyless, t.String())
 		}
 	}
 	for _, t := range tables {
-		if why, _ := facts.Policies(t.TableName, "its rows would be sent", false, false); why != "" {
-			log.Warn("table is not served: list it in a reactive section, with rowSecurity: bypassed, to serve it all the same",
-				zap.Stringer("table", t.TableName), zap.String("because", why))
-			continue
-		}
 		scopes := defaultScopes(t)
 		if len(scopes) == 0 {
 			scopeless = append(scopeless, t.String())

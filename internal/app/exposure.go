@@ -25,20 +25,22 @@ type exposure struct {
 
 const mostSecretive = 10
 
-// exposed is nil where a configuration was found.
-func exposed(cfg *config.Config, functions Functions, s *served) *exposure {
+// exposed is nil where a configuration was found. states say which of the wanted tables are left out.
+func exposed(cfg *config.Config, functions Functions, s *served, states []wal.TableState) *exposure {
 	if cfg.Absent() == "" {
 		return nil
 	}
-	e := &exposure{absent: cfg.Absent(), audience: "everyone who can connect to " + cfg.Listen, tables: len(s.channels),
+	e := &exposure{absent: cfg.Absent(), audience: "everyone who can connect to " + cfg.Listen,
 		place: "in reactive.yaml, or in a file that --config names"}
 	if functions.Authenticate != nil {
 		e.audience, e.place = "every client that Options.Authenticate lets in", "in Options.Config"
 	}
 	for _, w := range s.wanted {
-		if w.Watched {
+		leftOut := slices.ContainsFunc(states, func(t wal.TableState) bool { return t.Table == w.TableName && t.Progress == wal.LeftOut })
+		if w.Watched || leftOut {
 			continue
 		}
+		e.tables++
 		e.columns += len(w.Columns)
 		secrets := secretColumns(w.TableInfo)
 		switch {

@@ -61,6 +61,7 @@ func TestP77AProgramWithoutAConfiguration(t *testing.T) {
 		wanted: []wal.WantedTable{
 			{TableInfo: &wal.TableInfo{TableName: wal.TableName{Schema: "public", Name: "account"}, Columns: []wal.ColumnInfo{{Name: "id"}, {Name: "password"}}}},
 			{TableInfo: &wal.TableInfo{Columns: []wal.ColumnInfo{{Name: "secret"}}}, Watched: true},
+			{TableInfo: &wal.TableInfo{TableName: wal.TableName{Schema: "public", Name: "note"}, Columns: []wal.ColumnInfo{{Name: "token"}}}},
 		},
 	}
 	functions := Functions{Authenticate: func(*http.Request) (*auth.Principal, error) { return nil, nil }}
@@ -72,7 +73,7 @@ func TestP77AProgramWithoutAConfiguration(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := exposed(cfg, functions, served)
+		e := exposed(cfg, functions, served, []wal.TableState{{Table: wal.TableName{Schema: "public", Name: "note"}, Progress: wal.LeftOut}})
 		if want == "" {
 			if e != nil {
 				t.Errorf("%q: %+v", text, e)

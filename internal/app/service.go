@@ -238,7 +238,7 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 		return nil, err
 	}
 	s.warn(slices.Concat(facts.Findings(want), tables.findings, unguarded, []wal.Finding{room}))
-	p = &parts{access: access, channels: tables.channels, wanted: want, exposed: exposed(s.cfg, s.functions, tables)}
+	p = &parts{access: access, channels: tables.channels, wanted: want}
 	unknown := wal.UnknownPressure()
 	p.pressure.Store(&unknown)
 	p.hub, err = fanout.NewHub(fanout.Options{
@@ -268,6 +268,7 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 		return nil, err
 	}
 	s.waitsFor.Store(nil)
+	p.exposed = exposed(s.cfg, s.functions, tables, s.database.Tables())
 	tracker := &cdc.Tracker{}
 	checkpoints := &wal.Checkpoints{Pool: s.database.Pool, Slot: s.cfg.Slot}
 	p.source = wal.NewSource(s.database, s.cfg.DatabaseURL.Reveal(), want, tracker, checkpoints, tables.types)

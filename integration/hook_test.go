@@ -169,7 +169,7 @@ func TestSourcesThatAreRefusedAtTheStart(t *testing.T) {
 	for name, c := range map[string]struct{ env, yaml, want string }{
 		"no token":         {"", hooked, "reactive.yaml:3:20: the environment variable SHOP_TOKEN is not set: set it to a random text"},
 		"a short token":    {"SHOP_TOKEN=secret", hooked, "has less than 16 characters"},
-		"published":        {"", "reactive:\n  - {table: message, source: hook, scopes: [conversation_id]}\n", `reactive.yaml:2:30: table public.message is in publication mtbreactive, so its changes come from the log: ALTER PUBLICATION "mtbreactive" DROP TABLE "public"."message"`},
+		"published":        {"", "reactive:\n  - {table: message, source: hook, scopes: [conversation_id]}\n", `reactive.yaml:2:30: table public.message is in publication mtbreactive, so its changes come from the log: ALTER PUBLICATION "mtbreactive" DROP TABLE ONLY "public"."message"`},
 		"no scopes":        {"", "reactive:\n  - {table: member, source: hook}\n", "scopes is missing"},
 		"nothing listens":  {"", "reactive:\n  - {table: member, source: notify, scopes: [user_id]}\n", "source is notify, and nothing listens: write ingest: {notify: {channel: mtbreactive, trustNotify: true}}"},
 		"a snapshot":       {"", "reactive:\n  - {table: typing, source: hook, scopes: [user_id], snapshot: {limit: 5}}\n", "there is no table public.typing that a snapshot could be taken of"},

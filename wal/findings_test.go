@@ -254,7 +254,7 @@ func TestCandidatesAreWhatIsPublishedOrHasAKey(t *testing.T) {
 func TestFindingsAreInASafeOrder(t *testing.T) {
 	facts, want := goodFacts()
 	second := *want.Tables[0].TableInfo
-	second.TableName.Name = "line"
+	second.Name = "line"
 	second.Leaves = []wal.LeafInfo{{TableName: second.TableName, Identity: 'd', Columns: []string{"id"}}}
 	want.Tables[0].Leaves[0].Identity = 'n'
 	want.Tables = append(want.Tables, wal.WantedTable{TableInfo: &second})

@@ -11,12 +11,12 @@ import (
 // replication count among the senders. PostgreSQL lets superusers have the reserved ones.
 const connectionRoom = `
 select (select setting::pg_catalog.int8 from pg_catalog.pg_settings where name = 'max_connections'),
-       (select coalesce(sum(setting::pg_catalog.int8), 0)::pg_catalog.int8 from pg_catalog.pg_settings
+       (select coalesce(pg_catalog.sum(setting::pg_catalog.int8), 0)::pg_catalog.int8 from pg_catalog.pg_settings
         where name in ('superuser_reserved_connections', 'reserved_connections') and not r.rolsuper),
        r.rolconnlimit::pg_catalog.int8, d.datconnlimit::pg_catalog.int8,
-       (select count(*) from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend' and a.application_name <> $1),
-       (select count(*) from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend' and a.application_name <> $1 and a.usesysid = r.oid),
-       (select count(*) from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend' and a.application_name <> $1 and a.datid = d.oid),
+       (select pg_catalog.count(*) from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend' and a.application_name <> $1),
+       (select pg_catalog.count(*) from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend' and a.application_name <> $1 and a.usesysid = r.oid),
+       (select pg_catalog.count(*) from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend' and a.application_name <> $1 and a.datid = d.oid),
        r.rolname::pg_catalog.text, r.rolsuper
 from pg_catalog.pg_roles r, pg_catalog.pg_database d
 where r.rolname = current_user and d.datname = pg_catalog.current_database()`

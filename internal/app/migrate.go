@@ -97,8 +97,8 @@ func migrationFinding(ctx context.Context, s *wal.Server, role string) (wal.Find
 }
 
 const checkpointGrants = `
-select bool_and(coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('mtbreactive.checkpoint'), p), false))
-from unnest(array['SELECT', 'INSERT', 'UPDATE']) p`
+select pg_catalog.bool_and(coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('mtbreactive.checkpoint'), p), false))
+from pg_catalog.unnest(array['SELECT', 'INSERT', 'UPDATE']) p`
 
 const mayNudge = `
 select pg_catalog.bool_or(pg_catalog.has_function_privilege(p.oid, 'EXECUTE')), pg_catalog.max(pg_catalog.oidvectortypes(p.proargtypes))

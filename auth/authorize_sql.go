@@ -79,12 +79,6 @@ func (q *SQL) Check(ctx context.Context) error {
 	return nil
 }
 
-// Unanswerable tells whether an error of Check says that the query gives no answer, or always the same: the database could
-// be asked, and the query is to be written in another way.
-func Unanswerable(err error) bool {
-	return errors.Is(err, errGivesNothing) || errors.Is(err, errSeveral) || errors.Is(err, errAlwaysARow)
-}
-
 // Text is the query as PostgreSQL gets it, and how many parameters it has.
 func (q *SQL) Text() (sql string, parameters int) {
 	return q.statement.text, len(q.statement.parameters)

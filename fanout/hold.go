@@ -218,14 +218,11 @@ func (h *Hub) revoke(s *subscription, why error) {
 	h.forbid(s)
 }
 
+var errNoAnswer = errors.New("there was no answer in time")
+
 // giveUpHold ends a subscription of which nobody could say in time whether the client may have it: that is no refusal.
 func (h *Hub) giveUpHold(s *subscription) {
-	h.undecided++
-	if now := time.Now(); now.Sub(h.undecidedLogged) > time.Second { // where one ends so, many do
-		h.undecidedLogged = now
-		h.logger.Warn("subscription ended: authorize gave no answer to whether its client still has the right to it",
-			zap.String("channel", s.group.channel().Name), zap.Duration("within", holdTimeout), zap.Uint64("total", h.undecided))
-	}
+	s.group.channel().undecided.note(errNoAnswer)
 	if s.group.extended {
 		h.end(s, protocol.CodeUnavailable, "it could not be found out whether the client may still see this")
 		return

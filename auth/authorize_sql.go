@@ -61,7 +61,7 @@ func newSQL(options SQLOptions, s *statement) (*SQL, error) {
 	}
 	options.Timeout = cmp.Or(options.Timeout, 2*time.Second)
 	return &SQL{column: options.Column, statement: s, asker: asker{
-		database: options.Database, query: &query{statement: s}, timeout: options.Timeout, patience: max(leastPatience, 2*options.Timeout),
+		database: options.Database, query: &query{statement: s}, timeout: options.Timeout, patience: patience(options.Timeout),
 		holds: options.CacheFor, slots: make(chan struct{}, maxAsking),
 	}}, nil
 }

@@ -196,12 +196,13 @@ func authorizeFix(c *config.Authorize) string {
 	return "write the URL of a service that answers whether the client may subscribe: https, or http on this machine"
 }
 
-// keysState says how fetching the keys goes that tokens are signed with; false where none are fetched.
-func (a *access) keysState() (auth.JWKSState, bool) {
+// keysState says how fetching the keys goes that tokens are signed with; nil where none are fetched.
+func (a *access) keysState() *auth.JWKSState {
 	if a.remote == nil {
-		return auth.JWKSState{}, false
+		return nil
 	}
-	return a.remote.State(), true
+	state := a.remote.State()
+	return &state
 }
 
 // checker is an authorizer that can find out before the first client does whether it works.

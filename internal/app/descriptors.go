@@ -63,6 +63,13 @@ func shareDescriptors(limit, kept, wanted int) descriptors {
 // short tells whether fewer clients get in than the configuration says.
 func (d descriptors) short() bool { return d.clients < d.wanted }
 
+func (d descriptors) conditions() []condition {
+	if !d.short() {
+		return nil
+	}
+	return []condition{{"few file descriptors", d.String(), d.remedy()}}
+}
+
 func (d descriptors) String() string {
 	return fmt.Sprintf("the process may have %d descriptors open, and %d of them are kept for the database, operators and files: %d clients get in, and not maxConnections, %d",
 		d.limit, d.kept, d.clients, d.wanted)

@@ -326,8 +326,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.gateway.ServeHTTP(w, r)
 		return
 	}
-	w.Header().Set("Retry-After", "2")
-	http.Error(w, "the gateway is starting", http.StatusServiceUnavailable)
+	gateway.Unavailable(w, "the gateway is starting")
 }
 
 // Admin is the handler for operators, which belongs on no listener that clients reach.
@@ -369,7 +368,7 @@ func (s *Service) Ready() (bool, string) {
 		return false, "starting"
 	}
 	state := p.source.Stats().State
-	if keys, fetched := p.access.keysState(); state == wal.Live && fetched && !keys.Loaded {
+	if keys := p.access.keysState(); state == wal.Live && keys != nil && !keys.Loaded {
 		return false, noKeys
 	}
 	return state == wal.Live, state.String()

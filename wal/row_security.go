@@ -107,6 +107,14 @@ func (f *Facts) Policies(name TableName, use string, bypassed, below bool) (why,
 	return "", ""
 }
 
+// PolicySQL is what Policies says to do as SQL, in which words are a comment.
+func PolicySQL(fix string) string {
+	if strings.HasPrefix(fix, "ALTER ") {
+		return fix
+	}
+	return "-- " + fix
+}
+
 // rowSecurity judges a table that is served, or that tells who may see what.
 func (j *judge) rowSecurity(t WantedTable) {
 	use := "its rows are sent"
@@ -114,10 +122,7 @@ func (j *judge) rowSecurity(t WantedTable) {
 		use = "its rows say who may see what"
 	}
 	if why, fix := j.facts.Policies(t.TableName, use, t.RowSecurityBypassed, t.Watched); why != "" {
-		if !strings.HasPrefix(fix, "ALTER") {
-			fix = "-- " + fix
-		}
-		j.tableFinding(t, Fail, "has row level security", fix, "%s", why).By = bySuperuser
+		j.tableFinding(t, Fail, "has row level security", PolicySQL(fix), "%s", why).By = bySuperuser
 	}
 }
 

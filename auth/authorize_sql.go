@@ -22,8 +22,8 @@ type SQLOptions struct {
 	// Column is the scope column whose values $scope stands for: subscriptions by any other are refused. It may be empty
 	// where the statement looks at $scope.col itself, or not at the scope.
 	Column string
-	// Timeout bounds a query, from when its connection is had; zero is two seconds. For that a question waits longer: see
-	// leastPatience.
+	// Timeout bounds a query, from when its connection is had; zero is two seconds. For a connection a question waits twice as
+	// long, and five seconds at least.
 	Timeout time.Duration
 	// CacheFor is how long an answer holds, a no as well as a yes; zero is not at all.
 	CacheFor time.Duration

@@ -110,8 +110,8 @@ func (h *Hub) holdFrom(s *subscription, held *hold) {
 	s.client.holds++
 }
 
-// holdAgain asks about the client as it is now, by what authorize asks. What was kept is kept on: an answer about the client as it was
-// does not count for it.
+// holdAgain asks about the client as it is now, by what authorize asks. What was kept is kept on: an answer about the client
+// as it was does not count for it.
 func (h *Hub) holdAgain(s *subscription, authorize Authorize, told func()) {
 	now := &hold{question: question{s.client.numbered, s.group.channel().unseen()}, authorize: authorize}
 	if was := h.held[s]; was != nil {

@@ -250,7 +250,7 @@ func TestCandidatesAreWhatIsPublishedOrHasAKey(t *testing.T) {
 	}
 }
 
-// Whoever runs the SQL from the top may stop anywhere: a table's identity comes before its membership, for all tables.
+// An operator who runs the SQL from the top may stop anywhere: a table's identity comes before its membership, for all tables.
 func TestFindingsAreInASafeOrder(t *testing.T) {
 	facts, want := goodFacts()
 	second := *want.Tables[0].TableInfo

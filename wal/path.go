@@ -73,7 +73,7 @@ func ReadPath(ctx context.Context, url string) (*Path, error) {
 		return nil, err
 	}
 	unpin(&config.Config, "search_path")
-	given, err := pgx.ParseConfig(url)
+	given, err := parseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("parse database URL: %w", err)
 	}

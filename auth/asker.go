@@ -41,6 +41,9 @@ const (
 	attempts = 2
 )
 
+// patience is how long a question waits until it is asked, by how long the answer may take.
+func patience(timeout time.Duration) time.Duration { return max(leastPatience, 2*timeout) }
+
 // question is one list of arguments, and everybody who waits for the answer.
 type question struct {
 	arguments []*string

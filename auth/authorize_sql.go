@@ -22,8 +22,8 @@ type SQLOptions struct {
 	// Column is the scope column whose values $scope stands for: subscriptions by any other are refused. It may be empty
 	// where the statement looks at $scope.col itself, or not at the scope.
 	Column string
-	// Timeout bounds a query, from when its connection is had; zero is two seconds. For that a question waits longer: see
-	// leastPatience.
+	// Timeout bounds a query, from when its connection is had; zero is two seconds. For a connection a question waits twice as
+	// long, and five seconds at least.
 	Timeout time.Duration
 	// CacheFor is how long an answer holds, a no as well as a yes; zero is not at all.
 	CacheFor time.Duration
@@ -61,7 +61,7 @@ func newSQL(options SQLOptions, s *statement) (*SQL, error) {
 	}
 	options.Timeout = cmp.Or(options.Timeout, 2*time.Second)
 	return &SQL{column: options.Column, statement: s, asker: asker{
-		database: options.Database, query: &query{statement: s}, timeout: options.Timeout, patience: max(leastPatience, 2*options.Timeout),
+		database: options.Database, query: &query{statement: s}, timeout: options.Timeout, patience: patience(options.Timeout),
 		holds: options.CacheFor, slots: make(chan struct{}, maxAsking),
 	}}, nil
 }
@@ -77,12 +77,6 @@ func (q *SQL) Check(ctx context.Context) error {
 		return fmt.Errorf("authorize by SQL: %w", err)
 	}
 	return nil
-}
-
-// Unanswerable tells whether an error of Check says that the query gives no answer, or always the same: the database could
-// be asked, and the query is to be written in another way.
-func Unanswerable(err error) bool {
-	return errors.Is(err, errGivesNothing) || errors.Is(err, errSeveral) || errors.Is(err, errAlwaysARow)
 }
 
 // Text is the query as PostgreSQL gets it, and how many parameters it has.

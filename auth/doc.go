@@ -8,7 +8,8 @@
 //   - A ScopeResolver says to which scopes a row belongs where its own columns do not.
 //
 // Expressions are written in CEL, the Common Expression Language (cel.dev). Everything here fails closed: what cannot be
-// decided is refused. Nothing here puts a token, a claim or a row into an error.
+// decided lets nobody in. That is told apart from a no: see Undecided. Nothing here puts a token, a claim or a row into an
+// error.
 //
 // The package must not know connections, queues, the wire protocol or a database driver. It imports none of our packages.
 package auth

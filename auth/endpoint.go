@@ -82,15 +82,15 @@ func (e *endpoint) ask(ctx context.Context, method string, header http.Header, b
 	return response, nil
 }
 
-// turn waits until fewer than MaxRequests are under way, as long as an SQL question waits for a connection. The time limit of the request
-// begins behind that.
+// turn waits until fewer than MaxRequests are under way, as long as an SQL question waits for a connection. The time limit of
+// the request begins behind that.
 func (e *endpoint) turn(ctx context.Context) error {
 	select {
 	case e.turns <- struct{}{}:
 		return nil
 	default:
 	}
-	timer := time.NewTimer(max(leastPatience, 2*e.client.Timeout))
+	timer := time.NewTimer(patience(e.client.Timeout))
 	defer timer.Stop()
 	select {
 	case e.turns <- struct{}{}:

@@ -88,7 +88,7 @@ func takes(oid uint32, text string) bool {
 var (
 	errGivesNothing = errors.New("it gives neither a boolean nor rows, so it says nothing")
 	errSeveral      = errors.New("its first column is a boolean, and there are others: select the boolean alone, or 1 where each row is a yes")
-	errAlwaysARow   = errors.New("it returns a row whoever asks, and is no boolean, so that everybody would be let in: " +
+	errAlwaysARow   = errors.New("it returns a row for every client, and no boolean, so that everybody would be let in: " +
 		"compare what it comes to, as in select count(*) > 0 or select exists (...)")
 )
 

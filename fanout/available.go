@@ -37,7 +37,7 @@ func (h *Hub) Withdraw(why *protocol.Error, channels ...string) {
 }
 
 // Open puts channels into service, where they are not, once the stream has passed a position: before it, the stream may have
-// left changes out. Nobody resumes a channel from before it was opened. Views of a channel that was in service begin anew. It
+// left changes out. Nobody resumes a channel from before it was opened. Views of a channel that was in service start over. It
 // may be called from any goroutine.
 func (h *Hub) Open(from cdc.LSN, channels ...string) {
 	h.mu.Lock()
@@ -83,7 +83,7 @@ func (h *Hub) named(names []string) func(yield func(*channel) bool) {
 		for _, name := range names {
 			ch := h.registry.byName[name]
 			if ch == nil {
-				h.logger.Error("a channel is spoken of that does not exist", zap.String("channel", name))
+				h.logger.Error("there is no such channel to open, withdraw or tell of a gap", zap.String("channel", name))
 				continue
 			}
 			if !yield(ch) {

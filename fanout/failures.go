@@ -8,8 +8,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// failures counts where a channel's filter, resolver or snapshot had no answer, and logs it now and then. It may be used by any
-// goroutine.
+// failures counts where something of a channel had no answer, as its filter or a snapshot, and logs it now and then. It may be
+// used by any goroutine.
 type failures struct {
 	log     *zap.Logger
 	message string

@@ -110,8 +110,8 @@ func (h *Hub) holdFrom(s *subscription, held *hold) {
 	s.client.holds++
 }
 
-// holdAgain asks about the client as it is now, by what authorize asks. What was kept is kept on: an answer about the client as it was
-// does not count for it.
+// holdAgain asks about the client as it is now, by what authorize asks. What was kept is kept on: an answer about the client
+// as it was does not count for it.
 func (h *Hub) holdAgain(s *subscription, authorize Authorize, told func()) {
 	now := &hold{question: question{s.client.numbered, s.group.channel().unseen()}, authorize: authorize}
 	if was := h.held[s]; was != nil {
@@ -218,14 +218,11 @@ func (h *Hub) revoke(s *subscription, why error) {
 	h.forbid(s)
 }
 
+var errNoAnswer = errors.New("there was no answer in time")
+
 // giveUpHold ends a subscription of which nobody could say in time whether the client may have it: that is no refusal.
 func (h *Hub) giveUpHold(s *subscription) {
-	h.undecided++
-	if now := time.Now(); now.Sub(h.undecidedLogged) > time.Second { // where one ends so, many do
-		h.undecidedLogged = now
-		h.logger.Warn("subscription ended: authorize gave no answer to whether its client still has the right to it",
-			zap.String("channel", s.group.channel().Name), zap.Duration("within", holdTimeout), zap.Uint64("total", h.undecided))
-	}
+	s.group.channel().undecided.note(errNoAnswer)
 	if s.group.extended {
 		h.end(s, protocol.CodeUnavailable, "it could not be found out whether the client may still see this")
 		return

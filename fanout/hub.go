@@ -72,9 +72,8 @@ type Hub struct {
 	delivered cdc.LSN // the last transaction of the log
 	ingested  uint64  // transactions that came beside it
 
-	held               map[*subscription]*hold // the subscriptions on hold
-	revoked, undecided uint64
-	undecidedLogged    time.Time // when it was last logged that one ended without an answer
+	held    map[*subscription]*hold // the subscriptions on hold
+	revoked uint64
 
 	opening []*channel // that wait for the stream to reach a position
 
@@ -122,7 +121,8 @@ func NewHub(o Options) (*Hub, error) {
 		return nil, errors.New("a channel has a guard, and nobody says which transactions are visible")
 	}
 	h := &Hub{
-		logger: o.Log, queueBytes: o.QueueBytes, snapshots: o.Snapshots, snapshotReaders: cmp.Or(o.SnapshotReaders, snapshotReaders), wake: make(chan struct{}, 1), batchWake: make(chan struct{}, 1), registry: registry,
+		logger: o.Log, queueBytes: o.QueueBytes, snapshots: o.Snapshots, snapshotReaders: cmp.Or(o.SnapshotReaders, snapshotReaders),
+		wake: make(chan struct{}, 1), batchWake: make(chan struct{}, 1), registry: registry,
 		heartbeat: cmp.Or(o.Heartbeat, defaultHeartbeat), nudge: o.Nudge,
 		clients: map[*Client]struct{}{}, shapes: map[uint32]shape{},
 		readings: map[*topic]*reading{}, running: map[*reading]struct{}{}, unseen: unseen{limit: maxUnseen},
@@ -295,10 +295,11 @@ func (h *Hub) Stats() Stats {
 	defer h.mu.Unlock()
 	s := Stats{
 		Clients: len(h.clients), Subscriptions: h.subscriptions, Events: h.events, Frames: h.frames,
-		OnHold: len(h.held), Revoked: h.revoked, Undecided: h.undecided, FilterFailures: map[string]uint64{}, ResolverFailures: map[string]uint64{},
+		OnHold: len(h.held), Revoked: h.revoked, FilterFailures: map[string]uint64{}, ResolverFailures: map[string]uint64{},
 		SnapshotFailures: map[string]uint64{}, Overflows: map[string]uint64{},
 	}
 	for name, ch := range h.registry.byName {
+		s.Undecided += ch.undecided.count.Load()
 		s.SnapshotFailures[name], s.Overflows[name] = ch.snapshotFailures.count.Load(), ch.overflows.count.Load()
 		if ch.filter != nil {
 			s.FilterFailures[name] = ch.filter.failures.count.Load()

@@ -21,6 +21,8 @@ type channel struct {
 	guard    *guard         // nil where nobody loses a right
 	// snapshotFailures are the snapshots that could not be read.
 	snapshotFailures *failures
+	// undecided are the subscriptions that ended for want of an answer to whether their client still has the right to them.
+	undecided *failures
 	// overflows are the changes that were too large to be told.
 	overflows *failures
 	// table is the OID of the table that the channel's views are of, 0 while that is not known.

@@ -75,6 +75,7 @@ func newRegistry(channels []Channel, log *zap.Logger) (*registry, error) {
 		ch := &channel{
 			Channel:          def,
 			snapshotFailures: &failures{log: log, channel: def.Name, message: "no snapshot"},
+			undecided:        &failures{log: log, channel: def.Name, message: "subscription ended: authorize did not say whether its client still has the right to it"},
 			overflows:        &failures{log: log, channel: def.Name, message: "a change is too large to be told: the views that it concerns start over"},
 		}
 		if def.Filter != nil {

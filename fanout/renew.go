@@ -42,7 +42,7 @@ func (c *Client) subscription(held Held) *subscription {
 	return nil
 }
 
-// Renew makes viewer who the client is. The views of channels whose filter looks at that begin anew. authorize says who
+// Renew makes viewer who the client is. The views of channels whose filter looks at that start over. authorize says who
 // decides about a channel, nil where everybody may have it: until there is an answer, nothing of the channel's subscriptions
 // reaches the client, and without one they end as others on hold do. The channel that is returned is closed when each was asked
 // about once. The hub has to Run.

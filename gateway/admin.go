@@ -6,7 +6,8 @@ import (
 	"net/http/pprof"
 )
 
-// Admin is what the operator's handler shows. It asks nobody who they are, and answers no Host but its own. It belongs on a listener of its own, never on the clients'.
+// Admin is what the operator's handler shows. It asks nobody who they are, and answers no Host but its own. It belongs on a
+// listener of its own, never on the clients'.
 type Admin struct {
 	// Ready tells whether clients should be sent here, and if not, why.
 	Ready func() (ok bool, why string)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -102,7 +103,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if g.options.Serving != nil && !g.options.Serving() {
-		unavailable(w, "no changes are flowing yet")
+		Unavailable(w, "no changes are flowing yet")
 		return
 	}
 	full, why := g.enter()
@@ -110,7 +111,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.refusals.noteRequest(RefusedConnections, r, zap.Int("maxConnections", g.options.MaxConnections))
 	}
 	if why != "" {
-		unavailable(w, why)
+		Unavailable(w, why)
 		return
 	}
 	rejecting, upgraded := full, false
@@ -129,7 +130,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// A goodbye takes its time: those who do not get in must not take the place of those who do.
 		if !g.demote() {
 			if auth.Undecided(denied) {
-				unavailable(w, "it could not be found out who you are")
+				Unavailable(w, "it could not be found out who you are")
 			} else {
 				http.Error(w, "not authenticated", http.StatusUnauthorized)
 			}
@@ -193,11 +194,9 @@ func (g *Gateway) noteDenied(what string, denied error, remote string) {
 	g.refusals.note(reason, zap.Error(denied), zap.String("remote", remote))
 }
 
-// retryAfter is in seconds (RFC 9110, section 10.2.3).
-const retryAfter = "2"
-
-func unavailable(w http.ResponseWriter, why string) {
-	w.Header().Set("Retry-After", retryAfter)
+// Unavailable answers 503, and says when to ask again (RFC 9110, section 10.2.3).
+func Unavailable(w http.ResponseWriter, why string) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(protocol.RetryAfter/time.Second)))
 	http.Error(w, why, http.StatusServiceUnavailable)
 }
 

@@ -34,7 +34,7 @@ func (h Hosts) Allows(host string) bool {
 // hostOf returns the host of a Host header in one form: in lower case, without the port, a dot at its end, and the brackets and
 // the zone of an IPv6 address. It returns false for what is no Host header that a client sends.
 func hostOf(header string) (host string, ok bool) {
-	host, port, hasPort := header, "", false
+	var port string
 	if inner, bracketed := strings.CutPrefix(header, "["); bracketed {
 		host, port, ok = strings.Cut(inner, "]")
 		if !ok || port != "" && port[0] != ':' {
@@ -47,7 +47,7 @@ func hostOf(header string) (host string, ok bool) {
 			return "", false
 		}
 		host = address.Unmap().String()
-	} else if host, port, hasPort = strings.Cut(header, ":"); hasPort && strings.Contains(port, ":") {
+	} else if host, port, _ = strings.Cut(header, ":"); strings.Contains(port, ":") {
 		return "", false // an IPv6 address without brackets
 	}
 	if strings.Trim(port, "0123456789") != "" || strings.ContainsFunc(host, notOfAName) {

@@ -208,7 +208,7 @@ func TestDoctorFindsASlotOfAnotherDatabaseAndOneInUse(t *testing.T) {
 	}
 }
 
-// What happened while nobody looked is in the database, for whoever asks later.
+// What happened while nobody looked is in the database, for an operator who looks later.
 func TestDoctorTellsOfTheLastReset(t *testing.T) {
 	t.Parallel()
 	database := newDatabase(t, conversations, messages)

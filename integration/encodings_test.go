@@ -54,10 +54,12 @@ func TestP85AByteWithoutUnicodeStopsNobodyElse(t *testing.T) {
 	other.until("the message has come", func() bool { return len(messages.events) == 1 })
 
 	shown.send(`{"type":"subscribe","channel":"film","scope":{"col":"shelf","value":3}}`)
-	for frame, err := []byte(nil), error(nil); string(frame) != `{"type":"error","code":"snapshot_unavailable"}`; {
-		if frame, err = shown.receive(time.Now().Add(patience)); err != nil {
+	for frame := ""; frame != `{"type":"error","code":"snapshot_unavailable"}`; {
+		got, err := shown.receive(time.Now().Add(patience))
+		if err != nil {
 			t.Fatal(err)
 		}
+		frame = string(got)
 	}
 	if line := g.awaitLogged("no snapshot"); !strings.Contains(line["error"].(string), "WIN1252 that has no Unicode: mend the rows that this finds: SELECT ctid") {
 		t.Errorf("logged %v", line)

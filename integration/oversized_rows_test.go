@@ -125,10 +125,12 @@ func TestP86MemoryIsBoundedWhateverIsWritten(t *testing.T) {
 	look(g)
 	late := connect(t, g)
 	late.send(`{"type":"subscribe","channel":"film","scope":{"col":"shelf","value":1}}`)
-	for frame, err := []byte(nil), error(nil); string(frame) != `{"type":"error","code":"snapshot_unavailable"}`; {
-		if frame, err = late.receive(time.Now().Add(patience)); err != nil {
+	for frame := ""; frame != `{"type":"error","code":"snapshot_unavailable"}`; {
+		got, err := late.receive(time.Now().Add(patience))
+		if err != nil {
 			t.Fatal(err)
 		}
+		frame = string(got)
 	}
 	line := g.awaitLogged("no snapshot")
 	if !strings.Contains(line["error"].(string), "bigger than a snapshot may be") {

@@ -36,7 +36,10 @@ func TestW34PoliciesThatCanNeverBeTrueAreRefused(t *testing.T) {
 		`authorize: {cel: "scope.value == 'main street'"}`:                                                 {"scope.value (integer)", "'main street' (string)"},
 		`authorize: {cel: "ctx.tenant == scope.value"}`:                                                    {"ctx.tenant (bool)", "scope.value (integer)"},
 		`authorize: {sql: "update buyer set customer_id = 1"}`:                                             {"neither a boolean nor rows", "select 1 from member where"},
-		`authorize: {sql: "select count(*) from buyer where shop_id = $scope and customer_id = $ctx.sub"}`: {"whoever asks", "count(*) > 0"},
+		`authorize: {sql: "select count(*) from buyer where shop_id = $scope and customer_id = $ctx.sub"}`: {"a row for every client", "count(*) > 0"},
+		`authorize: {sql: "select $nothing"}`:                                                              {"$nothing stands for nothing", "write one query"},
+		`authorize: {sql: "select 'open"}`:                                                                 {"a string does not end", "write one query"},
+		`authorize: {member: {table: buyer, scope: shop_id, user: email}}`:                                 {"table public.buyer", "no column email", "name a table"},
 		`authorize: {sql: "select true; select false"}`:                                                    {"SQLSTATE 42601", "write one query"},
 		`authorize: {sql: "select shop_id = $scope, customer_id from buyer where customer_id = $ctx.sub"}`: {"select the boolean alone"},
 	} {

@@ -77,15 +77,7 @@ func passes(err error) bool {
 
 // Status lists every migration in order. It changes nothing. A schema that is not the gateway's own is a *ForeignError.
 func Status(ctx context.Context, pool *pgxpool.Pool) ([]State, error) {
-	want, err := expected()
-	if err != nil {
-		return nil, fmt.Errorf("migration status: %w", err)
-	}
-	var found *inspection
-	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		found, err = inspect(ctx, tx)
-		return err
-	})
+	found, want, err := look(ctx, pool)
 	var states []State
 	if err == nil {
 		states, err = found.status(ctx, want, pool)
@@ -94,6 +86,18 @@ func Status(ctx context.Context, pool *pgxpool.Pool) ([]State, error) {
 		return nil, fmt.Errorf("migration status: %w", err)
 	}
 	return states, nil
+}
+
+// look inspects the schema, and says what it ought to be.
+func look(ctx context.Context, pool *pgxpool.Pool) (found *inspection, want *shape, err error) {
+	if want, err = expected(); err != nil {
+		return nil, nil, err
+	}
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		found, err = inspect(ctx, tx)
+		return err
+	})
+	return found, want, err
 }
 
 // status judges what was found, before it asks the schema which migrations were applied, and more strictly after.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -19,15 +18,7 @@ type Removal struct {
 
 // Remove says how the schema is removed; nil where there is none. A schema that is not the gateway's own is a *ForeignError.
 func Remove(ctx context.Context, pool *pgxpool.Pool) (*Removal, error) {
-	want, err := expected()
-	if err != nil {
-		return nil, fmt.Errorf("plan removal: %w", err)
-	}
-	var found *inspection
-	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		found, err = inspect(ctx, tx)
-		return err
-	})
+	found, want, err := look(ctx, pool)
 	if err == nil {
 		err = found.judge(want, true) // what is missing need not be removed
 	}

@@ -33,8 +33,8 @@ func (w Wait) SQL() string {
 // blockers finds who holds what the given processes wait for. A lock of an object names it, one of a row of the catalog is the
 // end of the transaction that has made the same object.
 const blockers = `
-select distinct on (b.pid) b.pid, coalesce(a.usename, '')::text, coalesce(a.application_name, ''),
-       case when l.relation is not null then 'a lock on ' || l.relation::pg_catalog.regclass::text
+select distinct on (b.pid) b.pid, coalesce(a.usename, '')::pg_catalog.text, coalesce(a.application_name, ''),
+       case when l.relation is not null then 'a lock on ' || l.relation::pg_catalog.regclass::pg_catalog.text
             when l.locktype = 'transactionid' then 'the end of a transaction that makes or alters the same object'
             else 'a lock (' || l.locktype || ')' end,
        coalesce(a.xact_start, pg_catalog.now())

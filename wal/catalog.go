@@ -119,8 +119,8 @@ with recursive base(oid, base) as (
     union all
     select t.oid, b.base from pg_catalog.pg_type t join base b on b.oid = t.typbasetype where t.typtype = 'd'
 )
-select a.attrelid, a.attname, a.atttypid, b.base, t.typtype::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
-       coalesce(l.collisdeterministic, true), a.attgenerated::text, a.attnotnull
+select a.attrelid, a.attname, a.atttypid, b.base, t.typtype::pg_catalog.text, pg_catalog.format_type(a.atttypid, a.atttypmod),
+       coalesce(l.collisdeterministic, true), a.attgenerated::pg_catalog.text, a.attnotnull
 from pg_catalog.pg_attribute a
 join base b on b.oid = a.atttypid
 join pg_catalog.pg_type t on t.oid = b.base
@@ -133,7 +133,7 @@ select i.indrelid, a.attname
 from pg_catalog.pg_index i
 join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)
 where i.indrelid = any($1) and i.indisprimary
-order by i.indrelid, array_position(i.indkey::int2[], a.attnum)`
+order by i.indrelid, pg_catalog.array_position(i.indkey::pg_catalog.int2[], a.attnum)`
 
 const foreignKeys = `
 select distinct k.conrelid, a.attname, a.attnum
@@ -240,7 +240,7 @@ func loadPrimaryKey(ctx context.Context, q Querier, table uint32) ([]string, err
 // partitionRoot returns the partitioned table that a relation is a part of, itself if it is the top of one, and 0 where it
 // is no part of any.
 func partitionRoot(ctx context.Context, q Querier, oid uint32) (root uint32, err error) {
-	err = each(ctx, q, "find partitioned table", `select coalesce(pg_catalog.pg_partition_root($1), 0)::oid`, []any{oid}, func(rows pgx.Rows) error {
+	err = each(ctx, q, "find partitioned table", `select coalesce(pg_catalog.pg_partition_root($1), 0)::pg_catalog.oid`, []any{oid}, func(rows pgx.Rows) error {
 		return rows.Scan(&root)
 	})
 	return root, err

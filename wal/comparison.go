@@ -111,10 +111,16 @@ func Comparisons(ctx context.Context, q Querier, table uint32, columns ...string
 		return nil, err
 	}
 	if i := slices.Index(found, Comparison{}); i >= 0 {
-		return nil, fmt.Errorf("there is no column %s: %w", columns[i], ErrIncomparable)
+		return nil, &noColumnError{columns[i]}
 	}
 	return found, nil
 }
+
+// noColumnError says that a table has no column of that name, and so nothing to compare. It is an ErrIncomparable.
+type noColumnError struct{ column string }
+
+func (e *noColumnError) Error() string { return "there is no column " + e.column }
+func (e *noColumnError) Unwrap() error { return ErrIncomparable }
 
 // ErrNotATable says that something else has a table's name.
 var ErrNotATable = errors.New("it is no table, or has foreign tables as partitions: reading it would run what its owner wrote")
@@ -169,7 +175,7 @@ func CheckTable(ctx context.Context, db Beginner, table TableName, columns ...st
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("look at table %s: %w", table, err)
 	}
 	return c, nil
 }

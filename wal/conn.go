@@ -94,7 +94,7 @@ type PoolOptions struct {
 	MaxRowBytes int
 }
 
-// OpenPool makes the pool for everything beside the stream: catalog, setup, checkpoint. It does not connect yet.
+// OpenPool makes the pool for everything besides the stream: catalog, setup, checkpoint. It does not connect yet.
 func OpenPool(ctx context.Context, url string, options PoolOptions) (*pgxpool.Pool, error) {
 	config, err := parsePoolURL(url)
 	if err != nil {
@@ -141,8 +141,16 @@ func checkPinned(ctx context.Context, c *pgx.Conn, trusted []string) error {
 	return checkTrusted(ctx, c, trusted)
 }
 
+// closeBriefly closes a connection, also where ctx has ended, and waits no longer than farewell for that.
+func closeBriefly(ctx context.Context, conn interface{ Close(context.Context) error }) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+	defer cancel()
+	_ = conn.Close(ctx)
+}
+
 // connectReplication opens a connection in logical replication mode (PostgreSQL manual, "Streaming Replication
-// Protocol"). linger is how long bytes gather that come fast. notices hears every notice of the server, from the goroutine that uses the connection.
+// Protocol"). linger is how long bytes gather that come fast. notices hears every notice of the server, from the goroutine that
+// uses the connection.
 func connectReplication(ctx context.Context, url string, linger time.Duration, notices func(*pgconn.Notice)) (*pgconn.PgConn, error) {
 	config, err := connConfig(url)
 	if err != nil {

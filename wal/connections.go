@@ -11,24 +11,30 @@ import (
 // replication count among the senders. PostgreSQL lets superusers have the reserved ones.
 const connectionRoom = `
 select (select setting::pg_catalog.int8 from pg_catalog.pg_settings where name = 'max_connections'),
-       (select coalesce(sum(setting::pg_catalog.int8), 0)::pg_catalog.int8 from pg_catalog.pg_settings
+       (select coalesce(pg_catalog.sum(setting::pg_catalog.int8), 0)::pg_catalog.int8 from pg_catalog.pg_settings
         where name in ('superuser_reserved_connections', 'reserved_connections') and not r.rolsuper),
        r.rolconnlimit::pg_catalog.int8, d.datconnlimit::pg_catalog.int8,
-       (select count(*) from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend' and a.application_name <> $1),
-       (select count(*) from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend' and a.application_name <> $1 and a.usesysid = r.oid),
-       (select count(*) from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend' and a.application_name <> $1 and a.datid = d.oid),
+       (select pg_catalog.count(*) from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend' and a.application_name <> $1),
+       (select pg_catalog.count(*) from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend' and a.application_name <> $1 and a.usesysid = r.oid),
+       (select pg_catalog.count(*) from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend' and a.application_name <> $1 and a.datid = d.oid),
        r.rolname::pg_catalog.text, r.rolsuper
 from pg_catalog.pg_roles r, pg_catalog.pg_database d
 where r.rolname = current_user and d.datname = pg_catalog.current_database()`
 
-// otherConnections are those that a gateway has beside the two pools of databasePool: of the set-up and the checkpoints, and
-// the one that listens.
-const otherConnections = poolSize + 1
+const (
+	// pools have databasePool connections each: for snapshots, for snapshots that ask operators' queries, and for authorize and
+	// resolveScopes.
+	pools = 3
+	// otherConnections are those of set-up and checkpoints, and the one that listens.
+	otherConnections = poolSize + 1
+)
 
-// ConnectionFinding tells whether the server leaves room for the connections of a gateway whose snapshots, and whose
-// questions of rights, may have so many each.
+// Connections is how many sessions a gateway with such a databasePool has at most, besides the stream.
+func Connections(databasePool int) int { return pools*databasePool + otherConnections }
+
+// ConnectionFinding tells whether the server leaves room for the connections of a gateway with such a databasePool.
 func ConnectionFinding(ctx context.Context, q Querier, pool int) (Finding, error) {
-	need := int64(2*pool + otherConnections)
+	need := int64(Connections(pool))
 	finding := Finding{Check: "connections", Level: Good}
 	err := each(ctx, q, "count connections", connectionRoom, []any{applicationName}, func(rows pgx.Rows) error {
 		var most, reserved, ofRole, ofDatabase, others, othersOfRole, othersOfDatabase int64
@@ -41,8 +47,8 @@ func ConnectionFinding(ctx context.Context, q Querier, pool int) (Finding, error
 		short := func(left int64, what, fix string) {
 			if left < need && finding.Level == Good {
 				finding.Level, finding.Fix = Warn, fix
-				finding.Detail = fmt.Sprintf("the gateway may need %d connections (databasePool: %d, twice, and %d), and %s leaves %d: "+
-					"snapshots and questions of rights would wait, or fail", need, pool, otherConnections, what, max(0, left))
+				finding.Detail = fmt.Sprintf("the gateway may need %d connections (%d times databasePool: %d, and %d), and %s leaves %d: "+
+					"snapshots and questions of rights would wait, or fail", need, pools, pool, otherConnections, what, max(0, left))
 			}
 		}
 		smaller := fmt.Sprintf("-- or a smaller databasePool in the configuration; %d connections are used by others now", others)

@@ -24,8 +24,8 @@ func TestW30AuthorizeRoomForConnections(t *testing.T) {
 		{"", 1, ""},
 		{"", 1000, "max_connections"},
 		{free, 1, ""},
-		{few, 3, ""},
-		{few, 4, "CONNECTION LIMIT"},
+		{few, 2, ""},
+		{few, 3, "CONNECTION LIMIT"},
 	} {
 		as := url
 		if c.role != "" {

@@ -98,28 +98,28 @@ func (p *PublicationFacts) Includes(t *TableInfo) bool {
 }
 
 const serverFacts = `
-select current_setting('server_version_num')::int, current_setting('wal_level'), pg_catalog.pg_is_in_recovery(),
-       (select pg_catalog.pg_encoding_to_char(encoding) from pg_catalog.pg_database where datname = current_database()),
-       current_user::text, r.rolsuper, r.rolreplication or r.rolsuper,
-       current_setting('max_replication_slots')::int,
-       current_setting('max_replication_slots')::int - (select count(*) from pg_catalog.pg_replication_slots),
-       current_setting('max_wal_senders')::int,
-       current_setting('max_wal_senders')::int - (select count(*) from pg_catalog.pg_stat_replication),
-       pg_catalog.pg_backend_pid(), current_database(),
+select pg_catalog.current_setting('server_version_num')::pg_catalog.int4, pg_catalog.current_setting('wal_level'), pg_catalog.pg_is_in_recovery(),
+       (select pg_catalog.pg_encoding_to_char(encoding) from pg_catalog.pg_database where datname = pg_catalog.current_database()),
+       current_user::pg_catalog.text, r.rolsuper, r.rolreplication or r.rolsuper,
+       pg_catalog.current_setting('max_replication_slots')::pg_catalog.int4,
+       pg_catalog.current_setting('max_replication_slots')::pg_catalog.int4 - (select pg_catalog.count(*) from pg_catalog.pg_replication_slots),
+       pg_catalog.current_setting('max_wal_senders')::pg_catalog.int4,
+       pg_catalog.current_setting('max_wal_senders')::pg_catalog.int4 - (select pg_catalog.count(*) from pg_catalog.pg_stat_replication),
+       pg_catalog.pg_backend_pid(), pg_catalog.current_database(),
        (select case when pg_catalog.has_database_privilege(d.oid, 'CREATE') then '' else pg_catalog.pg_get_userbyid(d.datdba) end
-        from pg_catalog.pg_database d where d.datname = current_database())
+        from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
 from pg_catalog.pg_roles r where r.rolname = current_user`
 
 const slotFacts = `
 select coalesce(plugin, ''), slot_type = 'logical', coalesce(database, ''), temporary, active, coalesce(active_pid, 0),
-       coalesce(wal_status, 'lost'), coalesce(confirmed_flush_lsn, '0/0')::text,
+       coalesce(wal_status, 'lost'), coalesce(confirmed_flush_lsn, '0/0')::pg_catalog.text,
        coalesce(case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() else pg_catalog.pg_current_wal_flush_lsn() end,
-           '0/0')::text,
+           '0/0')::pg_catalog.text,
        coalesce(pg_catalog.pg_wal_lsn_diff(
            case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() else pg_catalog.pg_current_wal_lsn() end,
-           restart_lsn), 0)::bigint,
-       coalesce(pg_catalog.to_jsonb(s) ->> 'invalidation_reason', ''), coalesce((pg_catalog.to_jsonb(s) ->> 'failover')::bool, false),
-       (select case when setting::bigint < 0 then -1 else setting::bigint << 20 end
+           restart_lsn), 0)::pg_catalog.int8,
+       coalesce(pg_catalog.to_jsonb(s) ->> 'invalidation_reason', ''), coalesce((pg_catalog.to_jsonb(s) ->> 'failover')::pg_catalog.bool, false),
+       (select case when setting::pg_catalog.int8 < 0 then -1 else setting::pg_catalog.int8 << 20 end
         from pg_catalog.pg_settings where name = 'max_slot_wal_keep_size'),
        pg_catalog.pg_postmaster_start_time()
 from pg_catalog.pg_replication_slots s where slot_name = $1`
@@ -134,11 +134,11 @@ from pg_catalog.pg_publication p where pubname = $1`
 
 // publicationTables has row filters and column lists from version 15 on.
 const publicationTables = `
-select t.schemaname, t.tablename, false, null::text[], false
+select t.schemaname, t.tablename, false, null::pg_catalog.text[], false
 from pg_catalog.pg_publication_tables t where t.pubname = $1`
 
 const publicationTables15 = `
-select t.schemaname, t.tablename, t.rowfilter is not null, t.attnames::text[],
+select t.schemaname, t.tablename, t.rowfilter is not null, t.attnames::pg_catalog.text[],
        exists (select from pg_catalog.pg_publication_rel r
                join pg_catalog.pg_publication p on p.oid = r.prpubid
                where p.pubname = t.pubname and r.prattrs is not null

@@ -73,8 +73,8 @@ const (
 	publishGenerated = "publish_generated_columns = stored"
 )
 
-// Findings judges the facts: every check is there, also the good ones, in the order in which they are to be mended. Whoever
-// runs the SQL in this order may stop after any statement: none of them makes the server refuse what an application writes.
+// Findings judges the facts: every check is there, also the good ones, in the order in which they are to be mended. An operator
+// may stop after any statement of that order: none of them makes the server refuse what an application writes.
 func (f *Facts) Findings(want Wanted) []Finding {
 	j := &judge{facts: f, want: want}
 	j.server()

@@ -95,7 +95,7 @@ func (j *judge) membership(t WantedTable) {
 	}
 	f := j.tableFinding(t, Mendable, "is not in the publication", AddTableSQL(j.want.Publication, t.TableInfo), "is not in publication %s", j.want.Publication)
 	f.phase, f.adds = phaseMembership, true
-	// Whoever adds it has to own both.
+	// A role that adds it has to own both.
 	publisher, owner := j.facts.Creator, cmp.Or(t.Owner, j.facts.Role)
 	if p := j.facts.Publication; p != nil {
 		publisher = p.Owner

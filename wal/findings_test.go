@@ -250,11 +250,11 @@ func TestCandidatesAreWhatIsPublishedOrHasAKey(t *testing.T) {
 	}
 }
 
-// Whoever runs the SQL from the top may stop anywhere: a table's identity comes before its membership, for all tables.
+// An operator who runs the SQL from the top may stop anywhere: a table's identity comes before its membership, for all tables.
 func TestFindingsAreInASafeOrder(t *testing.T) {
 	facts, want := goodFacts()
 	second := *want.Tables[0].TableInfo
-	second.TableName.Name = "line"
+	second.Name = "line"
 	second.Leaves = []wal.LeafInfo{{TableName: second.TableName, Identity: 'd', Columns: []string{"id"}}}
 	want.Tables[0].Leaves[0].Identity = 'n'
 	want.Tables = append(want.Tables, wal.WantedTable{TableInfo: &second})

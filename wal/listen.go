@@ -57,11 +57,7 @@ func (l *Listener) listen(ctx context.Context, again bool) (listened bool, err e
 	if err != nil {
 		return false, fmt.Errorf("connect to listen: %w", err)
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
-		defer cancel()
-		_ = conn.Close(ctx)
-	}()
+	defer closeBriefly(ctx, conn)
 	if _, err := conn.Exec(ctx, "LISTEN "+quote(l.Channel)); err != nil {
 		return false, fmt.Errorf("listen to %s: %w", l.Channel, err)
 	}

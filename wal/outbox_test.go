@@ -62,6 +62,13 @@ func TestP73OwnTablesInAStreamedTransaction(t *testing.T) {
 	}
 }
 
+// missOutbox writes to the log where there is no publication of the outbox, as before an upgrade.
+func missOutbox(t *testing.T, url string) {
+	t.Helper()
+	pgtest.Exec(t, url, "drop publication mtbreactive_outbox", "insert into orders values (1, 'unread')",
+		"create publication mtbreactive_outbox for table mtbreactive.outbox with (publish = 'insert')")
+}
+
 // A slot that is older than the publication of the outbox, as after an upgrade: once, clients are told of the gap, and why.
 func TestASlotOlderThanTheOutboxIsRecreatedOnce(t *testing.T) {
 	t.Parallel()
@@ -70,8 +77,7 @@ func TestASlotOlderThanTheOutboxIsRecreatedOnce(t *testing.T) {
 	if err := g.stop(); err != nil {
 		t.Fatal(err)
 	}
-	pgtest.Exec(t, url, "drop publication mtbreactive_outbox", "insert into orders values (1, 'unread')",
-		"create publication mtbreactive_outbox for table mtbreactive.outbox with (publish = 'insert')")
+	missOutbox(t, url)
 	g = start(t, url)
 	pgtest.Exec(t, url, "begin; select mtbreactive.set_origin('till'); insert into orders values (2, 'wine'); commit")
 	g.awaitLine(t, "insert orders 2,wine")
@@ -101,8 +107,7 @@ func TestASlotOlderThanTheOutboxIsRefusedWithSetupCheck(t *testing.T) {
 	if err := g.stop(); err != nil {
 		t.Fatal(err)
 	}
-	pgtest.Exec(t, url, "drop publication mtbreactive_outbox", "insert into orders values (1, 'unread')",
-		"create publication mtbreactive_outbox for table mtbreactive.outbox with (publish = 'insert')")
+	missOutbox(t, url)
 	g = run(t, url, wal.SetupCheck, 1<<20)
 	<-g.ended
 	err := g.stop()

@@ -73,7 +73,7 @@ func ReadPath(ctx context.Context, url string) (*Path, error) {
 		return nil, err
 	}
 	unpin(&config.Config, "search_path")
-	given, err := pgx.ParseConfig(url)
+	given, err := parseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("parse database URL: %w", err)
 	}
@@ -87,11 +87,7 @@ func ReadPath(ctx context.Context, url string) (*Path, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to read the role's search_path: %w", err)
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
-		defer cancel()
-		_ = conn.Close(ctx)
-	}()
+	defer closeBriefly(ctx, conn)
 	result := conn.ExecParams(ctx, currentSchemas, nil, nil, nil, nil).Read()
 	if result.Err != nil {
 		return nil, fmt.Errorf("read the role's search_path: %w", result.Err)

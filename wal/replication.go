@@ -104,8 +104,8 @@ const (
 	// logHeader is what stands before the log's data in a CopyData message: a byte, the start and end of the log on the server,
 	// its clock.
 	logHeader = 1 + 8 + 8 + 8
-	// maxLogicalMessage bounds the messages of pg_logical_emit_message, which every role may write. The gateway's own are at
-	// most 1 MiB, and their prefix.
+	// maxLogicalMessage bounds the messages of pg_logical_emit_message, which every role may write and the stream does not ask
+	// for.
 	maxLogicalMessage = 1<<20 + 1<<10
 )
 

@@ -25,9 +25,9 @@ type RowSecurity struct {
 	Partitioned bool
 }
 
-// rowSecurity lists each table that has row level security, and each foreign partition, with every table above it. row_security_active
-// says what would be so with row_security = on: the role is neither a superuser nor has BYPASSRLS nor owns the table, unless
-// that forces its policies on its owner.
+// rowSecurity lists each table that has row level security, and each foreign partition, with every table above it.
+// row_security_active says what would be so with row_security = on: the role is neither a superuser nor has BYPASSRLS nor owns
+// the table, unless that forces its policies on its owner.
 const rowSecurity = `
 with recursive secured(oid, at) as (
     select c.oid, c.oid from pg_catalog.pg_class c
@@ -41,7 +41,7 @@ join pg_catalog.pg_class ac on ac.oid = s.at join pg_catalog.pg_namespace an on 
 join pg_catalog.pg_class cc on cc.oid = s.oid join pg_catalog.pg_namespace cn on cn.oid = cc.relnamespace
 order by s.at <> s.oid, 1, 2, 4, 5`
 
-// readRowSecurity says it of every table that it is not nothing of.
+// readRowSecurity has an entry for each table of which there is something to say.
 func readRowSecurity(ctx context.Context, q Querier) (map[TableName]RowSecurity, error) {
 	found := map[TableName]RowSecurity{}
 	err := each(ctx, q, "read row level security", rowSecurity, nil, func(rows pgx.Rows) error {
@@ -107,6 +107,14 @@ func (f *Facts) Policies(name TableName, use string, bypassed, below bool) (why,
 	return "", ""
 }
 
+// PolicySQL is what Policies says to do as SQL, in which words are a comment.
+func PolicySQL(fix string) string {
+	if strings.HasPrefix(fix, "ALTER ") {
+		return fix
+	}
+	return "-- " + fix
+}
+
 // rowSecurity judges a table that is served, or that tells who may see what.
 func (j *judge) rowSecurity(t WantedTable) {
 	use := "its rows are sent"
@@ -114,11 +122,10 @@ func (j *judge) rowSecurity(t WantedTable) {
 		use = "its rows say who may see what"
 	}
 	if why, fix := j.facts.Policies(t.TableName, use, t.RowSecurityBypassed, t.Watched); why != "" {
-		by := bySuperuser
-		if !strings.HasPrefix(fix, "ALTER") {
-			fix, by = "-- "+fix, ""
+		f := j.tableFinding(t, Fail, "has row level security", PolicySQL(fix), "%s", why)
+		if f.Fix == fix { // it is SQL
+			f.By = bySuperuser
 		}
-		j.tableFinding(t, Fail, "has row level security", fix, "%s", why).By = by
 	}
 }
 

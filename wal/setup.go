@@ -42,7 +42,7 @@ type Server struct {
 	replicates atomic.Bool // the role may, which was tried
 }
 
-// remade remembers, from the set-up to the stream that follows, why the slot was made anew.
+// remade remembers, from the set-up to the stream that follows, why the slot was recreated.
 type remade struct {
 	mu  sync.Mutex
 	why Reset
@@ -54,6 +54,11 @@ func (r *remade) set(why Reset) {
 	if r.why.Reason == "" { // otherwise the cause came first
 		r.why = why
 	}
+}
+
+// lost notes that the slot had to be made again, for what a finding says.
+func (r *remade) lost(f Finding) {
+	r.set(Reset{Reason: cdc.ResetSlotLost, Detail: "the slot had to be recreated: it " + f.Detail})
 }
 
 func (r *remade) get() Reset {
@@ -163,7 +168,7 @@ func (s *Server) Ensure(ctx context.Context, facts *Facts, want Wanted) (slotMad
 			return false, err
 		}
 		slotMade = true
-		s.remade.set(Reset{Reason: cdc.ResetSlotLost, Detail: "the slot had to be made anew: it " + f.Detail})
+		s.remade.lost(f)
 	}
 	return slotMade, s.settle(ctx, slotMade)
 }
@@ -198,7 +203,7 @@ func withRest(err error, rest []Finding) error {
 
 // mendPublication makes the publication or sets its options.
 func (s *Server) mendPublication(ctx context.Context, f Finding, facts *Facts, want Wanted) error {
-	err := s.inTurn(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, bounds(alterTimeout, time.Second)); err != nil {
 			return err
 		}
@@ -248,7 +253,7 @@ func (s *Server) mendSlot(ctx context.Context, f Finding) error {
 			return nil // another gateway was faster
 		case hasCode(err, pgerrcode.UndefinedObject):
 			// Dropped by the try before, which then had to wait: the next inspection finds no slot, and makes it.
-			s.remade.set(Reset{Reason: cdc.ResetSlotLost, Detail: "the slot had to be made anew: it " + f.Detail})
+			s.remade.lost(f)
 			return interruption{err}
 		case Temporary(err):
 			return err
@@ -313,15 +318,10 @@ func (s *Server) exec(ctx context.Context, sql string) error {
 
 // execWithin runs a statement that waits for locks no longer than alterTimeout.
 func (s *Server) execWithin(ctx context.Context, sql string) error {
-	return s.inTurn(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	return pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, bounds(alterTimeout, time.Second)+sql)
 		return err
 	})
-}
-
-// inTurn runs f in a transaction.
-func (s *Server) inTurn(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error { return f(ctx, tx) })
 }
 
 // rootCause is the innermost error, for a message that has named the operation itself.

@@ -21,7 +21,15 @@ const slowTries = 3
 
 // bounds limits how long the statements of a transaction wait for locks, and take.
 func bounds(lockTimeout, takes time.Duration) string {
-	return fmt.Sprintf("SET LOCAL lock_timeout = '%s'; SET LOCAL statement_timeout = '%s'; ", milliseconds(lockTimeout), milliseconds(takes))
+	return fmt.Sprintf("%s; SET LOCAL statement_timeout = '%s'; ", lockWait(lockTimeout), milliseconds(takes))
+}
+
+// lockWait limits how long the statements of a transaction wait for locks.
+func lockWait(d time.Duration) string { return "SET LOCAL lock_timeout = '" + milliseconds(d) + "'" }
+
+// keepOffVacuum takes the lock of a table, quoted, that conflicts with VACUUM and DDL alone.
+func keepOffVacuum(table string) string {
+	return "LOCK TABLE ONLY " + table + " IN SHARE UPDATE EXCLUSIVE MODE"
 }
 
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds()) }
@@ -79,7 +87,7 @@ func (s *Server) runTurn(ctx context.Context, t turn, patient bool) error {
 				_ = tx.Rollback(ctx)
 			}
 		}()
-		if _, err := tx.Exec(ctx, bounds(first, first+time.Second)+fmt.Sprintf("LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE", t.leaf.Quoted())); err != nil {
+		if _, err := tx.Exec(ctx, bounds(first, first+time.Second)+keepOffVacuum(t.leaf.Quoted())); err != nil {
 			return err
 		}
 		var sql strings.Builder

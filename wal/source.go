@@ -157,11 +157,7 @@ func (s *Source) stream(ctx context.Context, handoff *cdc.Handoff) error {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
-		defer cancel()
-		_ = conn.Close(ctx)
-	}()
+	defer closeBriefly(ctx, conn)
 	s.admitted = true
 	identity, err := pglogrepl.IdentifySystem(ctx, conn)
 	if err != nil {

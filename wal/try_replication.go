@@ -48,11 +48,7 @@ func (s *Server) identify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
-		defer cancel()
-		_ = conn.Close(ctx)
-	}()
+	defer closeBriefly(ctx, conn)
 	_, err = pglogrepl.IdentifySystem(ctx, conn)
 	return err
 }

@@ -11,12 +11,8 @@ import (
 )
 
 const (
-	// undoLockTimeout is how long a statement may wait for a lock: writers wait behind it.
-	undoLockTimeout = "100ms"
-	// undoVacuumTimeout is how long to wait for a vacuum, behind which nobody waits: the server cancels it after deadlock_timeout.
-	undoVacuumTimeout = "2s"
-	undoTries         = 20
-	undoPause         = 500 * time.Millisecond
+	undoTries = 20
+	undoPause = 500 * time.Millisecond
 )
 
 // ErrLocked says that other sessions held a table for as long as Undo tried.
@@ -38,9 +34,9 @@ func (s *Server) Undo(ctx context.Context, table string, statements ...string) e
 		err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
 			var run []string
 			if table != "" {
-				run = []string{"SET LOCAL lock_timeout = '" + undoVacuumTimeout + "'", "LOCK TABLE ONLY " + table + " IN SHARE UPDATE EXCLUSIVE MODE"}
+				run = []string{lockWait(vacuumTimeout), keepOffVacuum(table)}
 			}
-			run = append(run, "SET LOCAL lock_timeout = '"+undoLockTimeout+"'")
+			run = append(run, lockWait(alterTimeout))
 			run = append(run, statements...)
 			for _, sql := range run {
 				if _, err := tx.Exec(ctx, sql); err != nil {

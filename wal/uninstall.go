@@ -128,16 +128,16 @@ func (s *Server) Remains(ctx context.Context) (*Remains, error) {
 const quotedTable = `'"' || pg_catalog.replace(n.nspname, '"', '""') || '"."' || pg_catalog.replace(c.relname, '"', '""') || '"'`
 
 const remainingRoles = `
-select r.rolname::text, current_user::text,
+select r.rolname::pg_catalog.text, current_user::pg_catalog.text,
        exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
                where n.nspname = 'mtbreactive' and c.relname = 'setup' and c.relkind = 'r')
 from pg_catalog.pg_roles r where pg_catalog.pg_has_role(r.oid, 'USAGE')`
 
 const remainingPublications = `
-select p.pubname::text, pg_catalog.pg_get_userbyid(p.pubowner)::text from pg_catalog.pg_publication p`
+select p.pubname::pg_catalog.text, pg_catalog.pg_get_userbyid(p.pubowner)::pg_catalog.text from pg_catalog.pg_publication p`
 
 const remainingTriggers = `
-select ` + quotedTable + `, '"' || pg_catalog.replace(t.tgname, '"', '""') || '"', pg_catalog.pg_get_userbyid(c.relowner)::text
+select ` + quotedTable + `, '"' || pg_catalog.replace(t.tgname, '"', '""') || '"', pg_catalog.pg_get_userbyid(c.relowner)::pg_catalog.text
 from pg_catalog.pg_trigger t
 join pg_catalog.pg_class c on c.oid = t.tgrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -148,7 +148,7 @@ order by 1, 2`
 
 // remainingOthers finds the slots of this database that other gateways have used, or made.
 const remainingOthers = `
-select s.slot_name::text
+select s.slot_name::pg_catalog.text
 from pg_catalog.pg_replication_slots s
 where s.database = pg_catalog.current_database() and s.slot_name <> $1
   and (s.slot_name in (select c.slot from mtbreactive.checkpoint c)
@@ -156,7 +156,7 @@ where s.database = pg_catalog.current_database() and s.slot_name <> $1
 order by 1`
 
 const remainingMembers = `
-select p.pubname::text, ` + quotedTable + `
+select p.pubname::pg_catalog.text, ` + quotedTable + `
 from pg_catalog.pg_publication_rel r
 join pg_catalog.pg_publication p on p.oid = r.prpubid
 join pg_catalog.pg_class c on c.oid = r.prrelid
@@ -167,7 +167,7 @@ const remainingIdentities = `
 with made as (select m.kind, m.name, m.publication, m.before from mtbreactive.setup m),
      named as (select c.oid, c.relname, c.relowner, c.relreplident, n.nspname, ` + quotedTable + ` as name
                from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p'))
-select t.name, pg_catalog.pg_get_userbyid(t.relowner)::text, t.relreplident::text,
+select t.name, pg_catalog.pg_get_userbyid(t.relowner)::pg_catalog.text, t.relreplident::pg_catalog.text,
        coalesce((select '"' || pg_catalog.replace(x.relname, '"', '""') || '"'
                  from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
                  where i.indrelid = t.oid and i.indisunique and i.indimmediate and i.indisvalid and i.indpred is null and i.indexprs is null

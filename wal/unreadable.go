@@ -26,7 +26,7 @@ type Unreadable struct {
 	At                 time.Time
 }
 
-// unreadable keeps Unreadable. Whoever streams notes, any goroutine reads.
+// unreadable keeps Unreadable. The goroutine of the stream notes, any goroutine reads.
 type unreadable struct {
 	oversized, undecodable atomic.Uint64
 

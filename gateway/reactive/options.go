@@ -31,7 +31,8 @@ type Options struct {
 	// not find out, it wraps auth.ErrUnavailable: the client is closed with 1013, and may come again with the same token.
 	//
 	// It is called by many goroutines at once, those of your server's requests, and may wait: so does the client, and so does
-	// Stop. The request's context ends after 5 seconds, or when the client is gone. That it has ended is no answer, and a panic is a no.
+	// Stop. The request's context ends after 5 seconds, or when the client is gone. That it has ended is no answer, and a panic
+	// is a no.
 	Authenticate func(r *http.Request) (*auth.Principal, error)
 
 	// ParseNotify makes events of the payload of a notification, for the channels with source: notify; nil is ingest.Parse,

@@ -67,21 +67,16 @@ func (a *access) authorize(ctx context.Context, cfg *config.Config, tables *serv
 		place := fmt.Sprintf("reactive[%d].authorize", i)
 		known := &auth.Types{Claims: claimTypes(cfg), Scope: tables.scopeType(entry.Channel)}
 		authorizer, err := a.authorizer(ctx, entry, known, path.pool)
+		if c, ok := authorizer.(checker); ok {
+			err = c.Check(ctx)
+		}
 		switch {
-		case errors.As(err, &noAnswer{}):
+		case wal.Temporary(err):
 			return nil, err
 		case auth.PlainHTTP(err):
 			fail(place+".webhook", err, plainHTTPFix("authorize"))
 			continue
-		case err == nil:
-			if c, ok := authorizer.(checker); ok {
-				err = c.Check(ctx)
-			}
-			if wal.Temporary(err) && !auth.Unanswerable(err) {
-				return nil, err
-			}
-		}
-		if err != nil {
+		case err != nil:
 			why, fix, failed := causes(ctx, path, entry.Authorize, authorizer, err)
 			if failed != nil {
 				return nil, failed
@@ -120,13 +115,8 @@ func plainHTTPFix(section string) string {
 	return fmt.Sprintf("write https://, or add allowPlainHttp: true to %s where nobody else is on the way", section)
 }
 
-// noAnswer is the error of a database that did not answer, so that an authorizer could not be made yet.
-type noAnswer struct{ error }
-
-func (e noAnswer) Unwrap() error { return e.error }
-
-// causes says what the search_path or policies have to do with an error of a query. There is no authorizer where already the
-// table of members could not be looked at.
+// causes says what the search_path or policies have to do with an error of a query. authorizer is nil where it could not be
+// made, as where the table of members could not be looked at.
 func causes(ctx context.Context, path *queryPath, c *config.Authorize, authorizer auth.Authorizer, cause error) (why, fix string, err error) {
 	switch q, ok := authorizer.(*auth.SQL); {
 	case ok:
@@ -155,7 +145,7 @@ func (a *access) policies(ctx context.Context, cfg *config.Config, pool *pgxpool
 		for _, table := range reads {
 			why, fix := facts.Policies(table, "the query of authorize reads it", entry.RowSecurity == config.RowSecurityBypassed, true)
 			if why != "" {
-				findings = append(findings, wal.Finding{Check: "authorize of channel " + entry.Channel, Level: wal.Fail, Detail: why, Fix: "-- " + fix})
+				findings = append(findings, wal.Finding{Check: "authorize of channel " + entry.Channel, Level: wal.Fail, Detail: why, Fix: wal.PolicySQL(fix)})
 			}
 		}
 	}
@@ -206,12 +196,13 @@ func authorizeFix(c *config.Authorize) string {
 	return "write the URL of a service that answers whether the client may subscribe: https, or http on this machine"
 }
 
-// keysState says how fetching the keys goes that tokens are signed with; false where none are fetched.
-func (a *access) keysState() (auth.JWKSState, bool) {
+// keysState says how fetching the keys goes that tokens are signed with; nil where none are fetched.
+func (a *access) keysState() *auth.JWKSState {
 	if a.remote == nil {
-		return auth.JWKSState{}, false
+		return nil
 	}
-	return a.remote.State(), true
+	state := a.remote.State()
+	return &state
 }
 
 // checker is an authorizer that can find out before the first client does whether it works.
@@ -305,22 +296,21 @@ func (a *access) authorizer(ctx context.Context, entry config.Reactive, known *a
 	a.scopeColumns[entry.Channel] = column
 	switch {
 	case c.CEL != "":
-		return auth.NewCEL(c.CEL, known)
+		return made(auth.NewCEL(c.CEL, known))
 	case c.SQL != "":
-		return auth.NewSQL(auth.SQLOptions{Database: accessDatabase{pool: pool}, Statement: c.SQL, Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor})
+		return made(auth.NewSQL(auth.SQLOptions{
+			Database: accessDatabase{pool: pool}, Statement: c.SQL, Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor,
+		}))
 	case c.Member != nil:
 		table, err := wal.CheckTable(ctx, pool, wal.TableName(c.Member.Table), c.Member.Scope, c.Member.User)
-		switch {
-		case wal.Temporary(err):
-			return nil, noAnswer{err}
-		case err != nil:
+		if err != nil {
 			return nil, err
 		}
-		return auth.NewMember(auth.MemberOptions{
+		return made(auth.NewMember(auth.MemberOptions{
 			Database: accessDatabase{pool, table}, Schema: c.Member.Table.Schema, Table: c.Member.Table.Name, Scope: c.Member.Scope, User: c.Member.User,
 			ScopeSQL: columnSQL(c.Member.Scope, &table.Compared[0]), UserSQL: columnSQL(c.Member.User, &table.Compared[1]),
 			Column: column, Timeout: c.Timeout, CacheFor: c.CacheFor,
-		})
+		}))
 	}
 	w, err := auth.NewAuthorizeWebhook(auth.AuthorizeWebhookOptions{URL: c.Webhook, AllowPlainHTTP: c.AllowPlainHTTP, Timeout: c.Timeout, CacheFor: c.CacheFor})
 	if err != nil {
@@ -328,6 +318,14 @@ func (a *access) authorizer(ctx context.Context, entry config.Reactive, known *a
 	}
 	a.closers = append(a.closers, w.Close)
 	return w, nil
+}
+
+// made returns no authorizer with an error: a nil pointer would be one.
+func made[A auth.Authorizer](authorizer A, err error) (auth.Authorizer, error) {
+	if err != nil {
+		return nil, err
+	}
+	return authorizer, nil
 }
 
 func columnSQL(column string, c *wal.Comparison) auth.ColumnSQL {

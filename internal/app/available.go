@@ -82,12 +82,11 @@ func worst(missing map[wal.TableName]*protocol.Error) (why *protocol.Error) {
 	return why
 }
 
-// unserved are the conditions of tables that are not served, one for each reason.
-func (c *circumstances) unserved() []condition {
-	var list []condition
+// unservedConditions are those of tables that are not served, one for each reason.
+func unservedConditions(tables []wal.TableState) (list []condition) {
 	add := func(progress wal.Progress, name, detail, do string) {
 		var names []string
-		for _, t := range c.tables {
+		for _, t := range tables {
 			if t.Progress == progress {
 				names = append(names, t.Table.String())
 			}
@@ -102,7 +101,7 @@ func (c *circumstances) unserved() []condition {
 	add(wal.Draining, "tables draining", "%d tables are served when transactions have ended that wrote to them before they were published: %s",
 		"nothing; which ones: "+who)
 	var reasons []string
-	for _, t := range c.tables {
+	for _, t := range tables {
 		if t.Progress == wal.LeftOut && len(reasons) < mostReasons {
 			reasons = append(reasons, fmt.Sprintf("%s: %s: %s", t.Table, t.Detail, t.Remedy()))
 		}

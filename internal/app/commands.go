@@ -87,7 +87,7 @@ func commands(args []string, stdout, stderr io.Writer) *cli.App {
 							if err != nil {
 								return err
 							}
-							return notifyTriggerOn(c.Context, cfg, c.Args().First(), c.Bool("print"), stdout, stderr)
+							return placeConnecting(cfg, notifyTriggerOn(c.Context, cfg, c.Args().First(), c.Bool("print"), stdout, stderr))
 						}},
 				},
 				Action: func(*cli.Context) error {
@@ -107,14 +107,7 @@ func commands(args []string, stdout, stderr io.Writer) *cli.App {
 				Name: "uninstall", Usage: "list what setup made in the database, and remove it with --yes",
 				Flags: append(config.Flags(), &cli.BoolFlag{Name: "yes", Usage: "remove it"}),
 				Action: func(c *cli.Context) error {
-					if c.Args().Present() {
-						return unknownArgument(c)
-					}
-					cfg, err := config.Load(c)
-					if err != nil {
-						return err
-					}
-					return uninstall(c.Context, cfg, c.Bool("yes"), stdout)
+					return configured(func(ctx context.Context, cfg *config.Config) error { return uninstall(ctx, cfg, c.Bool("yes"), stdout) })(c)
 				},
 			},
 			{

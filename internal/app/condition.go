@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/reactive-gw/reactive-gw/auth"
@@ -18,47 +19,45 @@ type condition struct {
 
 // circumstances are what conditions are told from.
 type circumstances struct {
-	slot     string
-	running  bool // the database was found and set up
-	waitsFor *wal.Verdict
-	draining bool
-	source   wal.Stats
-	pressure wal.Pressure
-	exposed  *exposure
-	// keys is how fetching the keys goes that tokens are signed with; nil where none are fetched.
-	keys        *auth.JWKSState
+	slot        string
+	running     bool         // the database was found and set up
+	waitsFor    *wal.Verdict // while it is not; nil where nothing is known to be waited for
+	draining    bool
+	source      wal.Stats
+	pressure    wal.Pressure
+	exposed     *exposure       // nil where a configuration says what is served
+	keys        *auth.JWKSState // of the keys that tokens are signed with; nil where none are fetched
 	descriptors descriptors
 	tables      []wal.TableState
 }
 
-// conditions says what is the case, the state first.
+// conditions says what is the case, the state first, and then what is the matter with the parts.
 func (c *circumstances) conditions() []condition {
-	list := append([]condition{c.state()}, c.unserved()...)
-	if c.keys != nil {
-		list = append(list, keysConditions(*c.keys)...)
-	}
-	if c.descriptors.short() {
-		list = append(list, condition{"few file descriptors", c.descriptors.String(), c.descriptors.remedy()})
-	}
-	if c.pressure.High {
-		list = append(list, condition{"wal pressure", fmt.Sprintf("the slot holds back %d of %d MB of log, and is lost beyond that%s; the gateway has let go of what it kept for clients that come back",
-			c.pressure.Retained>>20, c.pressure.Limit>>20, timeLeft(c.pressure)),
-			"look for transactions that are open for long (SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY xact_start), or give the slot more room: " + c.pressure.RaiseLimitSQL()})
-	}
-	if c.exposed != nil {
-		list = append(list, c.exposed.condition())
-	}
-	if u := c.source.Unreadable; u.Table != "" && time.Since(u.At) < unreadableFor {
-		list = append(list, condition{"unreadable changes", fmt.Sprintf("at %s a change of %s could not be read, because %s; the views of the table started over if it committed; since the start %d changes were too long and %d had no Unicode",
-			u.At.UTC().Format(time.RFC3339), u.Table, u.Detail, u.Oversized, u.Undecodable), u.Fix})
-	}
-	return list
+	return slices.Concat([]condition{c.state()}, unservedConditions(c.tables), keysConditions(c.keys), c.descriptors.conditions(),
+		pressureConditions(&c.pressure), c.exposed.conditions(), unreadableConditions(&c.source.Unreadable))
 }
 
-func keysConditions(s auth.JWKSState) []condition {
+func pressureConditions(p *wal.Pressure) []condition {
+	if !p.High {
+		return nil
+	}
+	return []condition{{"wal pressure", fmt.Sprintf("the slot holds back %d of %d MB of log, and is lost beyond that%s; the gateway has let go of what it kept for clients that come back",
+		p.Retained>>20, p.Limit>>20, timeLeft(p)),
+		"look for transactions that are open for long (SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY xact_start), or give the slot more room: " + p.RaiseLimitSQL()}}
+}
+
+func unreadableConditions(u *wal.Unreadable) []condition {
+	if u.Table == "" || time.Since(u.At) >= unreadableFor {
+		return nil
+	}
+	return []condition{{"unreadable changes", fmt.Sprintf("at %s a change of %s could not be read, because %s; the views of the table started over if it committed; since the start %d changes were too long and %d had no Unicode",
+		u.At.UTC().Format(time.RFC3339), u.Table, u.Detail, u.Oversized, u.Undecodable), u.Fix}}
+}
+
+func keysConditions(s *auth.JWKSState) []condition {
 	const look = "look whether jwksUrl is the issuer's jwks_uri, and whether this machine reaches it: curl -i the URL"
 	switch {
-	case s.Failure == nil:
+	case s == nil || s.Failure == nil:
 		return nil
 	case !s.Loaded:
 		return []condition{{noKeys, fmt.Sprintf("no key set was ever fetched from %s: every client with a token is told to try again (1013); the last try: %v", s.Host, s.Failure), look}}
@@ -73,7 +72,7 @@ const noKeys = "no signing keys yet"
 // unreadableFor is how long an operator is told of a change that could not be read.
 const unreadableFor = time.Hour
 
-func timeLeft(p wal.Pressure) string {
+func timeLeft(p *wal.Pressure) string {
 	if p.Left < 0 {
 		return ""
 	}

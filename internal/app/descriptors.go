@@ -6,6 +6,7 @@ import (
 
 	"github.com/reactive-gw/reactive-gw/auth"
 	"github.com/reactive-gw/reactive-gw/internal/config"
+	"github.com/reactive-gw/reactive-gw/wal"
 )
 
 // descriptors is how the file descriptors of the process are shared out. Each client takes one. What the gateway needs for itself
@@ -23,11 +24,8 @@ const (
 	keptFiles = 32
 	// keptOperators are connections to the operators' address.
 	keptOperators = 32
-	// keptDatabase are connections to the database beside those that databasePool bounds: for setup and checkpoints, of the
-	// log, of notifications, and to spare.
-	keptDatabase = 8
-	// databasePools have databasePool connections each: for snapshots, for those that ask operators' queries, and for rights.
-	databasePools = 3
+	// keptDatabase are connections to the database besides wal.Connections: of the log, those that are tried, and to spare.
+	keptDatabase = 3
 	// farewells is the most room for connections that are not upgraded yet, or that only hear why they are refused.
 	farewells = 256
 )
@@ -38,7 +36,7 @@ func countDescriptors(cfg *config.Config) descriptors {
 }
 
 func keptDescriptors(cfg *config.Config) int {
-	kept := keptFiles + keptOperators + keptDatabase + databasePools*cfg.DatabasePool
+	kept := keptFiles + keptOperators + keptDatabase + wal.Connections(cfg.DatabasePool)
 	if cfg.Authenticate != nil && cfg.Authenticate.Webhook != nil {
 		kept += auth.MaxRequests
 	}
@@ -64,6 +62,13 @@ func shareDescriptors(limit, kept, wanted int) descriptors {
 
 // short tells whether fewer clients get in than the configuration says.
 func (d descriptors) short() bool { return d.clients < d.wanted }
+
+func (d descriptors) conditions() []condition {
+	if !d.short() {
+		return nil
+	}
+	return []condition{{"few file descriptors", d.String(), d.remedy()}}
+}
 
 func (d descriptors) String() string {
 	return fmt.Sprintf("the process may have %d descriptors open, and %d of them are kept for the database, operators and files: %d clients get in, and not maxConnections, %d",

@@ -67,6 +67,14 @@ func (e *exposure) condition() condition {
 		"name the tables to serve under reactive, what is kept back under columns, and who may see what under authenticate and authorize, " + e.place}
 }
 
+// conditions are none where e is nil.
+func (e *exposure) conditions() []condition {
+	if e == nil {
+		return nil
+	}
+	return []condition{e.condition()}
+}
+
 func (e *exposure) warn(log *zap.Logger) {
 	c := e.condition()
 	log.Warn("no configuration: every table of the publication is served", zap.String("detail", c.Detail), zap.String("do", c.Do))

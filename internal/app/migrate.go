@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgerrcode"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
@@ -62,7 +61,7 @@ func missing(facts *wal.Facts, want wal.Wanted) []wal.Finding {
 // migrationFinding judges schema mtbreactive as this role sees it. An error is of the connection.
 func migrationFinding(ctx context.Context, s *wal.Server, role string) (wal.Finding, error) {
 	f := wal.Finding{Check: schemaCheck, Detail: "up to date"}
-	role = pgx.Identifier{role}.Sanitize()
+	role = wal.Quote(role)
 	grants := fmt.Sprintf("GRANT USAGE ON SCHEMA mtbreactive TO %s;\nGRANT SELECT ON mtbreactive.migration TO %[1]s;\n"+
 		"GRANT SELECT, INSERT, UPDATE ON mtbreactive.checkpoint TO %[1]s;\nGRANT SELECT, INSERT ON mtbreactive.setup TO %[1]s;", role)
 	states, err := migrations.Status(ctx, s.Pool)
@@ -97,8 +96,8 @@ func migrationFinding(ctx context.Context, s *wal.Server, role string) (wal.Find
 }
 
 const checkpointGrants = `
-select bool_and(coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('mtbreactive.checkpoint'), p), false))
-from unnest(array['SELECT', 'INSERT', 'UPDATE']) p`
+select pg_catalog.bool_and(coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('mtbreactive.checkpoint'), p), false))
+from pg_catalog.unnest(array['SELECT', 'INSERT', 'UPDATE']) p`
 
 const mayNudge = `
 select pg_catalog.bool_or(pg_catalog.has_function_privilege(p.oid, 'EXECUTE')), pg_catalog.max(pg_catalog.oidvectortypes(p.proargtypes))
@@ -115,7 +114,7 @@ func nudgeFinding(ctx context.Context, s *wal.Server, role string) (wal.Finding,
 	}
 	if !may {
 		f.Level, f.Detail = wal.Warn, fmt.Sprintf("role %s may not call it: waitFor may be answered late while nobody writes", role)
-		f.Fix = fmt.Sprintf("GRANT EXECUTE ON FUNCTION pg_catalog.pg_logical_emit_message(%s) TO %s;", arguments, pgx.Identifier{role}.Sanitize())
+		f.Fix = fmt.Sprintf("GRANT EXECUTE ON FUNCTION pg_catalog.pg_logical_emit_message(%s) TO %s;", arguments, wal.Quote(role))
 	}
 	return f, nil
 }

@@ -83,10 +83,8 @@ func (s *Service) Run(ctx, late context.Context, serving func()) error {
 	}
 	defer pool.Close()
 	// Pools of their own, so that a storm of snapshots, or a table that is locked for long, keeps neither checkpoints nor
-	// the set-up from the database, nor makes an authorizer deny for want of an answer.
-	size := int32(s.cfg.DatabasePool) // which is 1,000 at most
-	s.snapshotPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.PoolOptions{MaxConns: size, MaxRowBytes: s.cfg.QueueBytes / 2})
-	if err != nil {
+	// the set-up from the database, nor lets an authorizer wait.
+	if s.snapshotPool, err = s.openSnapshotPool(ctx, nil); err != nil {
 		return err
 	}
 	defer s.snapshotPool.Close()
@@ -175,11 +173,19 @@ func (s *Service) openQueryPools(ctx context.Context) (err error) {
 	if s.queryPath, err = openQueryPath(ctx, s.cfg); err != nil {
 		return err
 	}
-	s.queryPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.PoolOptions{
-		Path: s.queryPath.Trusted, MaxConns: int32(s.cfg.DatabasePool), MaxRowBytes: s.cfg.QueueBytes / 2,
-	})
+	s.queryPool, err = s.openSnapshotPool(ctx, s.queryPath.Trusted)
 	return err
 }
+
+// openSnapshotPool makes a pool for snapshots. No row of one may be larger than all rows.
+func (s *Service) openSnapshotPool(ctx context.Context, path []string) (*pgxpool.Pool, error) {
+	return wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.PoolOptions{
+		Path: path, MaxConns: int32(s.cfg.DatabasePool), MaxRowBytes: s.snapshotBytes(),
+	})
+}
+
+// snapshotBytes is how much a snapshot may have: it waits in the client's queue, with what comes meanwhile.
+func (s *Service) snapshotBytes() int { return s.cfg.QueueBytes / 2 }
 
 func (s *Service) closeQueryPools() {
 	if s.queryPath != nil {
@@ -244,7 +250,7 @@ func (s *Service) tryPrepare(ctx context.Context) (p *parts, err error) {
 	p.hub, err = fanout.NewHub(fanout.Options{
 		Channels: tables.allChannels(), QueueBytes: s.cfg.QueueBytes, Log: s.log.Named("fanout"), Resume: fanout.ResumeOptions(s.cfg.Resume), Nudge: s.database.Nudge,
 		Snapshots: snapshots{&wal.Snapshotter{
-			Pool: s.snapshotPool, QueryPool: s.queryPool, Publication: s.cfg.Publication, Version: facts.Version, Types: tables.types, MaxBytes: s.cfg.QueueBytes / 2,
+			Pool: s.snapshotPool, QueryPool: s.queryPool, Publication: s.cfg.Publication, Version: facts.Version, Types: tables.types, MaxBytes: s.snapshotBytes(),
 		}, tables.matches, tables.unpublished()}, SnapshotReaders: s.cfg.DatabasePool,
 		Visible: (&wal.Snapshotter{Pool: s.queryPath.pool}).Visibility,
 	})
@@ -327,8 +333,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.gateway.ServeHTTP(w, r)
 		return
 	}
-	w.Header().Set("Retry-After", "2")
-	http.Error(w, "the gateway is starting", http.StatusServiceUnavailable)
+	gateway.Unavailable(w, "the gateway is starting")
 }
 
 // Admin is the handler for operators, which belongs on no listener that clients reach.
@@ -370,7 +375,7 @@ func (s *Service) Ready() (bool, string) {
 		return false, "starting"
 	}
 	state := p.source.Stats().State
-	if keys, fetched := p.access.keysState(); state == wal.Live && fetched && !keys.Loaded {
+	if keys := p.access.keysState(); state == wal.Live && keys != nil && !keys.Loaded {
 		return false, noKeys
 	}
 	return state == wal.Live, state.String()

@@ -55,11 +55,7 @@ func (s *Service) status() any {
 		return v
 	}
 	source, hub, pressure := p.source.Stats(), p.hub.Stats(), *p.pressure.Load()
-	now.source, now.pressure, now.exposed = source, pressure, p.exposed
-	if keys, fetched := p.access.keysState(); fetched {
-		now.keys = &keys
-	}
-	now.tables = s.database.Tables()
+	now.source, now.pressure, now.exposed, now.keys, now.tables = source, pressure, p.exposed, p.access.keysState(), s.database.Tables()
 	v.Conditions = now.conditions()
 	if r := source.Reset; r.Reason != "" {
 		v.LastReset = &lastReset{Reason: string(r.Reason), Detail: r.Detail, At: r.At.UTC(), Do: afterReset(r.Reason, s.cfg.Slot)}

@@ -80,7 +80,7 @@ func settings() []setting {
 			usage: "how many messages one client may send in a second, on the average of ten",
 			field: into(count, func(c *Config) *int { return &c.MaxMessagesPerSecond })},
 		{key: "databasePool", kind: kindNumber, fallback: "8",
-			usage: "how many connections snapshots may have, 1 to 1000; authorize and resolveScopes have as many again",
+			usage: "how many connections snapshots may have, 1 to 1000; authorize and resolveScopes, and snapshots that ask queries of these, have as many again each",
 			field: into(poolSize, func(c *Config) *int { return &c.DatabasePool })},
 		{key: "queueBytes", kind: kindQuantity, fallback: "16MiB",
 			usage: "how much may wait for one slow client, a `SIZE` such as 64KiB, 16MiB or 1GiB",

@@ -97,7 +97,7 @@ func splitHosts(authority string) (hosts, ports string, err error) {
 		host, port := one, ""
 		if inner, ok := strings.CutPrefix(one, "["); ok {
 			address, after, closed := strings.Cut(inner, "]")
-			if !closed || address == "" || strings.Trim(strings.ToLower(address), "0123456789abcdef:.%-_ghijklmnopqrstuvwxyz") != "" || after != "" && after[0] != ':' {
+			if !closed || address == "" || strings.Trim(strings.ToLower(address), "0123456789abcdefghijklmnopqrstuvwxyz:.%-_") != "" || after != "" && after[0] != ':' {
 				return "", "", &Error{"has a [ that no IPv6 address and ] follow", escapeFix + ", [ is %5B"}
 			}
 			host, port = address, strings.TrimPrefix(after, ":")

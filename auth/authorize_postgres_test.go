@@ -303,3 +303,30 @@ func TestTheStatementIsReadAsPostgreSQLReadsIt(t *testing.T) {
 		}
 	}
 }
+
+// A column that the query names and that is dropped makes it fail, also where many questions are asked together.
+func TestW34AColumnThatIsGoneLetsNobodyIn(t *testing.T) {
+	db := database(t, `create table member (conversation_id bigint, p2 text, n bigint)`, `insert into member values (1, 'somebody', 1)`)
+	s, err := parseStatement("select 1 from member where conversation_id = $scope and p2 = $ctx.sub and n > 0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := &query{statement: s}
+	one, ada, eve := "1", "ada", "eve"
+	ask := func() (verdicts []verdict, err error) {
+		err = db.With(t.Context(), func(c Connection) (err error) {
+			verdicts, err = q.run(t.Context(), c, [][]*string{{&one, &ada}, {&one, &eve}})
+			return err
+		})
+		return verdicts, err
+	}
+	if verdicts, err := ask(); err != nil || verdicts[0].allowed || verdicts[1].allowed || q.shape.together == "" {
+		t.Fatalf("before: %v, %v", verdicts, err)
+	}
+	if _, err := db.pool.Exec(t.Context(), "alter table member drop column p2, drop column n"); err != nil {
+		t.Fatal(err)
+	}
+	if verdicts, err := ask(); err == nil {
+		t.Errorf("without the columns: %v", verdicts)
+	}
+}

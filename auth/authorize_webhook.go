@@ -29,7 +29,7 @@ type AuthorizeWebhookOptions struct {
 //
 //	{"ctx": {claims}, "channel": "message", "scope": {"col": "conversation_id", "value": 42}}
 //
-// and allows what is answered with 200 and {"allowed": true}. It may be used by many goroutines at once, of which MaxRequests
+// and allows what is answered with 200 and {"allowed": true}. A no is {"allowed": false}, 401 or 403. Whatever else comes is no answer. It may be used by many goroutines at once, of which MaxRequests
 // ask at a time.
 type AuthorizeWebhook struct {
 	cacheFor time.Duration
@@ -85,5 +85,9 @@ func (w *AuthorizeWebhook) ask(ctx context.Context, question []byte) (bool, time
 	if err != nil {
 		return false, 0, denyf(Unavailable, "the answer is no JSON object")
 	}
-	return answer["allowed"] == true, cacheTime(a.header, w.cacheFor), nil
+	allowed, ok := answer["allowed"].(bool)
+	if !ok {
+		return false, 0, denyf(Unavailable, "the answer does not say whether the client is allowed, true or false")
+	}
+	return allowed, cacheTime(a.header, w.cacheFor), nil
 }

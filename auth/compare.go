@@ -14,11 +14,11 @@ import (
 // like, such comparisons take a text for the integer that is written so, in the one way in which it is: "7" is 7, and neither
 // "07" nor "+7" nor "7.0" is. A UUID is the same in capitals. Which comparisons these are is found by their types: see typed.
 
-// comparison is how ==, != or in compares values of two types.
+// comparison is how ==, != or in compares values of two types. A place may have both ways: in may have values of several types.
 type comparison int
 
 const (
-	asIntegers comparison = iota + 1
+	asIntegers comparison = 1 << iota
 	asUUIDs
 )
 
@@ -27,14 +27,14 @@ func (c comparison) equal(l, r ref.Val) bool {
 	switch a := l.(type) {
 	case types.Int:
 		if b, ok := r.(types.String); ok {
-			return c == asIntegers && isWritten(a, b)
+			return c&asIntegers != 0 && isWritten(a, b)
 		}
 	case types.String:
 		switch b := r.(type) {
 		case types.Int:
-			return c == asIntegers && isWritten(b, a)
+			return c&asIntegers != 0 && isWritten(b, a)
 		case types.String:
-			return a == b || c == asUUIDs && sameUUID(string(a), string(b))
+			return a == b || c&asUUIDs != 0 && sameUUID(string(a), string(b))
 		}
 	}
 	return types.Equal(l, r) == types.True

@@ -3,9 +3,11 @@ package auth
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -74,9 +76,6 @@ type answer struct {
 func (e *endpoint) ask(ctx context.Context, method string, header http.Header, body []byte) (*answer, error) {
 	response, err := e.send(ctx, method, header, body)
 	if err != nil {
-		if told, ok := errors.AsType[*url.Error](err); ok {
-			err = told.Err
-		}
 		return nil, fmt.Errorf("ask %s: %w", e.address.Host, err)
 	}
 	return response, nil
@@ -116,7 +115,7 @@ func (e *endpoint) send(ctx context.Context, method string, header http.Header, 
 	}
 	response, err := e.client.Do(request)
 	if err != nil {
-		return nil, err
+		return nil, withoutQuotes(err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
@@ -132,6 +131,42 @@ func (e *endpoint) send(ctx context.Context, method string, header http.Header, 
 		return nil, fmt.Errorf("the answer is larger than %d bytes", e.limit)
 	}
 	return &answer{response.Header, read}, nil
+}
+
+// quotingError is an error that may quote what came. It says nothing of it.
+type quotingError struct{ cause error }
+
+func (e *quotingError) Error() string {
+	return "what it answers is no HTTP that can be read, or it closed the connection"
+}
+
+func (e *quotingError) Unwrap() error { return e.cause }
+
+// readable is what an error of the client may be, so that it quotes nothing of an answer but what is wrong with it.
+func readable(err error) bool {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, http.ErrSchemeMismatch) || errors.Is(err, context.Canceled) {
+		return true
+	}
+	if _, ok := errors.AsType[net.Error](err); ok { // of the network, or a time that is up
+		return true
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
+}
+
+// withoutQuotes is an error of the client whose text has neither the address nor what came: a header line that cannot be read
+// may hold a cookie.
+func withoutQuotes(err error) error {
+	if told, ok := errors.AsType[*url.Error](err); ok {
+		err = told.Err
+	}
+	if !readable(err) {
+		return &quotingError{err}
+	}
+	return err
 }
 
 // close ends the connections that are kept for later requests.

@@ -13,11 +13,21 @@ import (
 // side is one of two things that are compared.
 type side struct {
 	text    string // as it is written, as far as that is short
+	written bool   // text is how it is written
 	is      Type
 	literal literal // what it is where it is written out
 	// of is what it is made of: a column or the scope, and claims, or what may be one.
 	stored, claimed bool
+	// mixed is of a scope that may have several types.
+	mixed bool
 }
+
+// The names of CEL's types that are no Kind of their own. Two are those of functions that make such values too.
+const (
+	timestamp = "timestamp"
+	duration  = "duration"
+	null      = "null"
+)
 
 // literal is a value that is written out.
 type literal struct {
@@ -35,15 +45,16 @@ func (t *typed) compare(node ast.NavigableExpr) error {
 		return t.judge(node, l, r, args[0], args[1])
 	case anyCompare:
 		l, r := t.side(args[0]), t.side(args[1])
-		if l.is.Kind == Any || r.is.Kind == Any || alike(l.is, r.is) {
+		ordered := alike(l.is, r.is) && !unordered(l.is)
+		if ordered || !unordered(l.is) && !unordered(r.is) && (l.is.Kind == Any || r.is.Kind == Any) {
 			return nil
 		}
 		return t.mismatch(node, l, r, "they have no order, so it is never true", conversion(l, r))
 	case anyIn:
 		l, r := t.side(args[0]), t.side(args[1])
 		switch {
-		case r.is.Kind == Any && t.tree.GetType(args[1].ID()).Kind() == types.MapKind:
-			return nil
+		case r.is.Kind == Other && r.is.Element != nil: // a map: its names are looked at
+			return t.judge(node, l, side{text: "a name of " + r.text, is: *r.is.Element, stored: r.stored, claimed: r.claimed}, args[0], args[1])
 		case r.is.Kind == Any:
 			return t.judge(node, l, r, args[0], args[1])
 		case r.is.Kind != List:
@@ -55,7 +66,7 @@ func (t *typed) compare(node ast.NavigableExpr) error {
 		if r.is.Element != nil {
 			element = *r.is.Element
 		}
-		return t.judge(node, l, side{text: r.text, is: element, stored: r.stored, claimed: r.claimed}, args[0], args[1])
+		return t.judge(node, l, side{text: r.text, written: r.written, is: element, stored: r.stored, claimed: r.claimed}, args[0], args[1])
 	}
 	return nil
 }
@@ -81,12 +92,12 @@ func (t *typed) judge(node ast.NavigableExpr, l, r side, left, right ast.Expr) e
 	if !l.stored || r.is.Kind == Enum || r.is.Kind == UUID {
 		stored, other = r, l
 	}
-	how := max(howToCompare(l, r), howToCompare(r, l))
+	how := howToCompare(l, r) | howToCompare(r, l)
 	switch {
 	case isNull(left) || isNull(right):
 		return nil
 	case how != 0:
-		t.places[node.ID()] = how
+		t.places[node.ID()] |= how
 		return nil
 	case l.is.Kind == Any || r.is.Kind == Any:
 		return nil
@@ -117,6 +128,8 @@ func howToCompare(stored, claim side) comparison {
 		return asIntegers
 	case stored.is.Kind == UUID:
 		return asUUIDs
+	case stored.mixed:
+		return asIntegers | asUUIDs
 	}
 	return 0
 }
@@ -125,18 +138,25 @@ func isNull(e ast.Expr) bool {
 	return e.Kind() == ast.LiteralKind && e.AsLiteral() == types.NullValue
 }
 
+// classOf is one kind for all whose values may be equal.
+func classOf(k Kind) Kind {
+	switch k {
+	case Float:
+		return Integer
+	case UUID, Enum:
+		return Text
+	}
+	return k
+}
+
 // alike tells whether values of two types may be equal, and have an order.
 func alike(l, r Type) bool {
-	class := func(k Kind) Kind {
-		switch k {
-		case Float:
-			return Integer
-		case UUID, Enum:
-			return Text
-		}
-		return k
-	}
-	return class(l.Kind) == class(r.Kind) && l.Kind != List
+	return classOf(l.Kind) == classOf(r.Kind) && l.Kind != List && (l.Kind != Other || l.Name == r.Name)
+}
+
+// unordered tells whether values of a type have no order among themselves.
+func unordered(t Type) bool {
+	return t.Kind == List || t.Kind == Other && t.Name != timestamp && t.Name != duration && t.Name != "bytes"
 }
 
 // conversion is what to write instead.
@@ -151,18 +171,39 @@ func conversion(l, r side) string {
 		return fmt.Sprintf("compare %s with a number, without quotes", l.text)
 	case r.literal.known && textual(l.is.Kind) && numeric(r.is.Kind):
 		return fmt.Sprintf("write '%s', with quotes", r.literal.text)
+	case r.is.Name == timestamp && textual(l.is.Kind), r.is.Name == duration && textual(l.is.Kind):
+		return fmt.Sprintf("write %s(%s), of a column timestamp without time zone timestamp(%s + 'Z')", r.is.Name, l.text, l.text)
 	case numeric(l.is.Kind) && textual(r.is.Kind):
-		return fmt.Sprintf("write %s(%s), or string(%s)", map[bool]string{true: "int", false: "double"}[l.is.Kind == Integer], r.text, l.text)
+		return converted(r, map[bool]string{true: "int", false: "double"}[l.is.Kind == Integer], l, "string")
 	case textual(l.is.Kind) && numeric(r.is.Kind):
-		return fmt.Sprintf("write string(%s), or %s(%s)", r.text, map[bool]string{true: "int", false: "double"}[r.is.Kind == Integer], l.text)
+		return converted(r, "string", l, map[bool]string{true: "int", false: "double"}[r.is.Kind == Integer])
 	case l.is.Kind == Bool && textual(r.is.Kind):
 		return fmt.Sprintf("write bool(%s), or compare it with true or false", r.text)
 	case r.is.Kind == Bool && textual(l.is.Kind):
 		return fmt.Sprintf("write bool(%s), or compare it with a string", l.text)
+	case l.is.Kind == Bool && numeric(r.is.Kind) && !r.literal.known:
+		return fmt.Sprintf("write (%s != 0)", r.text)
+	case l.is.Kind == Bool || r.is.Kind == Bool:
+		return "compare a boolean with true or false"
 	case l.is.Kind == List || r.is.Kind == List:
 		return "write in, for a value that is one of a list"
 	}
 	return "compare values of one type"
+}
+
+// converted says how one side or the other is converted, as far as they have a name to write.
+func converted(one side, first string, other side, second string) string {
+	var ways []string
+	if one.written {
+		ways = append(ways, first+"("+one.text+")")
+	}
+	if other.written {
+		ways = append(ways, second+"("+other.text+")")
+	}
+	if len(ways) == 0 {
+		return "convert one of them with string(...), int(...) or double(...)"
+	}
+	return "write " + strings.Join(ways, ", or ")
 }
 
 func (t *typed) mismatch(node ast.NavigableExpr, l, r side, why, fix string) error {
@@ -181,18 +222,25 @@ func (t *typed) side(e ast.Expr) side {
 	s := side{text: "a value", is: t.kindOf(t.tree.GetType(e.ID()))}
 	switch e.Kind() {
 	case ast.LiteralKind:
-		s.literal = literal{fmt.Sprint(e.AsLiteral().Value()), true}
+		s.literal, s.written = literal{fmt.Sprint(e.AsLiteral().Value()), true}, true
+		if isNull(e) {
+			s.literal.text = "null"
+		}
 		s.text = s.literal.text
 		if s.is.Kind == Text {
 			s.text = "'" + s.text + "'"
 		}
 		return s
 	case ast.IdentKind:
+		s.written = true
 		if v, ok := t.named[e.AsIdent()]; ok {
-			s.text, s.is = v.text, v.Type
+			s.text, s.is, s.mixed = v.text, v.Type, v.of == "scope" && v.Kind == Any
 		} else {
 			s.text = e.AsIdent()
 		}
+	}
+	if e.Kind() == ast.CallKind && e.AsCall().FunctionName() == anyIf {
+		s.is = eitherOf(t.side(e.AsCall().Args()[1]).is, t.side(e.AsCall().Args()[2]).is)
 	}
 	ast.PostOrderVisit(e, ast.NewExprVisitor(func(part ast.Expr) {
 		if part.Kind() != ast.IdentKind {
@@ -211,6 +259,22 @@ func (t *typed) side(e ast.Expr) side {
 	return s
 }
 
+// eitherOf is the type of what is of one type or of another.
+func eitherOf(one, other Type) Type {
+	isNull := func(t Type) bool { return t.Kind == Other && t.Name == null }
+	switch {
+	case isNull(one):
+		return other
+	case isNull(other):
+		return one
+	case !alike(one, other):
+		return Type{}
+	case one.Kind == Enum || one.Kind != other.Kind: // what both have in common
+		return Type{Kind: classOf(one.Kind)}
+	}
+	return one
+}
+
 // kindOf is the kind of a type that CEL has found.
 func (t *typed) kindOf(found *cel.Type) Type {
 	switch found.Kind() {
@@ -225,6 +289,15 @@ func (t *typed) kindOf(found *cel.Type) Type {
 	case types.ListKind:
 		element := t.kindOf(found.Parameters()[0])
 		return Type{Kind: List, Element: &element}
+	case types.MapKind:
+		name := t.kindOf(found.Parameters()[0])
+		return Type{Kind: Other, Name: "map", Element: &name}
+	case types.TimestampKind, types.DurationKind:
+		return Type{Kind: Other, Name: map[types.Kind]string{types.TimestampKind: timestamp, types.DurationKind: duration}[found.Kind()]}
+	case types.BytesKind:
+		return Type{Kind: Other, Name: "bytes"}
+	case types.NullTypeKind:
+		return Type{Kind: Other, Name: null}
 	}
 	return Type{}
 }

@@ -254,6 +254,7 @@ func (s *statement) together(parameters []uint32, boolean bool) string {
 	for slices.ContainsFunc(s.pieces, func(p piece) bool { return strings.Contains(strings.ToLower(p.text), alias) }) {
 		alias += "_"
 	}
+	// The statement writes none of the names here: that of a column which was dropped must not mean one of these.
 	var arrays, names []string
 	for i, oid := range parameters {
 		name := typeName(oid)
@@ -261,7 +262,7 @@ func (s *statement) together(parameters []uint32, boolean bool) string {
 			return ""
 		}
 		arrays = append(arrays, fmt.Sprintf("pg_catalog.unnest($%d::pg_catalog.%s[])", i+1, name))
-		names = append(names, "p"+strconv.Itoa(i+1))
+		names = append(names, alias+"_p"+strconv.Itoa(i+1))
 	}
 	var inner strings.Builder
 	number := 0
@@ -271,13 +272,13 @@ func (s *statement) together(parameters []uint32, boolean bool) string {
 			continue
 		}
 		number++
-		fmt.Fprintf(&inner, "%s.p%d", alias, number)
+		fmt.Fprintf(&inner, "%[1]s.%[1]s_p%[2]d", alias, number)
 	}
 	what, yes := "1", ""
 	if boolean {
 		what, yes = "*", " where "+alias+"a.yes"
 	}
-	return fmt.Sprintf("select pg_catalog.string_agg(%[1]s.n::pg_catalog.text, ',') from rows from (%[2]s) with ordinality as %[1]s(%[3]s, n)"+
+	return fmt.Sprintf("select pg_catalog.string_agg(%[1]s.%[1]s_n::pg_catalog.text, ',') from rows from (%[2]s) with ordinality as %[1]s(%[3]s, %[1]s_n)"+
 		" cross join lateral (select %[4]s from (%[5]s\n) as %[1]ss limit 1) as %[1]sa(yes)%[6]s",
 		alias, strings.Join(arrays, ", "), strings.Join(names, ", "), what, inner.String(), yes)
 }

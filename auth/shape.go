@@ -20,6 +20,7 @@ const (
 	UUID // a Text in the form in which PostgreSQL prints it
 	Enum // a Text that is one of some labels
 	List
+	Other // what no column and no claim holds, such as a timestamp of CEL's: Name says which
 )
 
 // Type is what the values of a column, a claim or a scope are.
@@ -44,7 +45,7 @@ type Types struct {
 }
 
 func (t Type) String() string {
-	name := [...]string{"any", "integer", "number", "boolean", "string", "uuid", "enum", "list"}[t.Kind]
+	name := [...]string{"any", "integer", "number", "boolean", "string", "uuid", "enum", "list", "other"}[t.Kind]
 	if t.Kind == List && t.Element != nil {
 		name = "list of " + t.Element.String()
 	}

@@ -13,7 +13,7 @@ func shapes() *Types {
 		Columns: map[string]Type{
 			"id": integer, "author_id": integer, "customer_id": {Kind: Integer, Name: "integer"}, "private": {Kind: Bool}, "body": {Kind: Text, Name: "text"},
 			"owner": {Kind: UUID}, "plan": {Kind: Enum, Name: "plan", Labels: []string{"free", "paid"}}, "score": {Kind: Float, Name: "numeric"},
-			"tags": {Kind: List, Element: &text}, "member_ids": {Kind: List, Element: &integer}, "owners": {Kind: List, Element: &uuid}, "doc": {}, "weird column": integer,
+			"tags": {Kind: List, Element: &text}, "member_ids": {Kind: List, Element: &integer}, "owners": {Kind: List, Element: &uuid}, "doc": {}, "weird column": integer, "at": {Kind: Text, Name: "timestamptz"},
 		},
 		Claims: map[string]Type{"sub": text, "exp": {Kind: Float}, "done": {Kind: Bool}, "level": {Kind: Integer}, "teams": {Kind: List, Element: &text}},
 		Scope:  integer,
@@ -60,6 +60,17 @@ func TestW34ComparisonsThatCanNeverBeTrue(t *testing.T) {
 		"row.author_id + 'a' == 'x'":                          {"never be evaluated"},
 		"row.body":                                            {"says nothing"},
 		"row.private\n  || row.id == 'x'":                     {"line 2, column 13"},
+		"row.at > timestamp('2024-01-01T00:00:00Z')":          {"row.at (timestamptz)", "(timestamp)", "write timestamp(row.at)", "timestamp(row.at + 'Z')"},
+		"row.at == timestamp('2024-01-01T00:00:00Z')":         {"row.at (timestamptz)", "never equal"},
+		"row.body == b'hello'":                                {"row.body (text)", "(bytes)"},
+		"row.id == {}":                                        {"row.id (bigint)", "(map)"},
+		"row.id in {'7': true}":                               {"row.id (bigint)", "(string)", "write string(row.id)"},
+		"row.id > null":                                       {"row.id (bigint)", "null (null)", "no order"},
+		"row.doc > null":                                      {"no order"},
+		"(row.private ? 'a' : 'b') == row.id":                 {"row.id (bigint)", "write string(row.id)"},
+		"(row.private ? row.id : null) == 'x'":                {"(bigint)", "'x' (string)"},
+		"row.private == ctx.level":                            {"row.private (boolean)", "(ctx.level != 0)"},
+		"row.private in [0, 1]":                               {"true or false"},
 	} {
 		_, err := NewFilter(source, shapes())
 		text := fmt.Sprint(err)
@@ -101,7 +112,7 @@ func TestW34ComparisonsThatCanNeverBeTrue(t *testing.T) {
 func TestW34ComparisonsThatMeanWhatTheySay(t *testing.T) {
 	row := Values{
 		"id": int64(9007199254740993), "author_id": int64(7), "customer_id": int64(-3), "private": true, "body": "hello", "owner": adaUUID, "plan": "free",
-		"score": 1.5, "tags": []any{"a", "7"}, "member_ids": []any{int64(5), int64(7)}, "owners": []any{adaUUID}, "doc": map[string]any{"n": 7.0, "s": "7"}, "weird column": int64(7),
+		"score": 1.5, "tags": []any{"a", "7"}, "member_ids": []any{int64(5), int64(7)}, "owners": []any{adaUUID}, "doc": map[string]any{"n": 7.0, "s": "7"}, "weird column": int64(7), "at": "2024-01-02T00:00:00+00:00",
 	}
 	const yes, no = true, false
 	for source, want := range map[string]struct {
@@ -113,6 +124,13 @@ func TestW34ComparisonsThatMeanWhatTheySay(t *testing.T) {
 		"row.author_id != ctx.sub":                                  {"7", no},
 		"!row.private || row.author_id == ctx.sub":                  {"7", yes},
 		"row.customer_id == ctx.sub":                                {"-3", yes},
+		"(row.private ? row.author_id : row.id) == ctx.sub":         {"7", yes},
+		"(row.private ? row.author_id : null) == ctx.sub":           {"7", yes},
+		"ctx.sub in [row.author_id, row.owner]":                     {"7", yes},
+		"ctx.sub in [row.owner, row.author_id] ":                    {strings.ToUpper(adaUUID), yes},
+		"row.author_id in {7: true}":                                {"7", yes},
+		"row.doc == null || row.id != null":                         {"7", yes},
+		"timestamp(row.at) > timestamp('2024-01-01T00:00:00Z')":     {"7", yes},
 		"row.author_id == ctx.sub ":                                 {"07", no},
 		"row.author_id == ctx.sub  ":                                {"+7", no},
 		"row.author_id == ctx.sub   ":                               {"7 ", no},
@@ -194,6 +212,21 @@ func TestW34ComparisonsThatMeanWhatTheySay(t *testing.T) {
 		err = a.Authorize(t.Context(), principal(t, map[string]any{"sub": "7", "teams": []any{"7"}, "level": 3}), Subscription{"c", Scope{"id", int64(7)}})
 		if (err == nil) != allowed {
 			t.Errorf("%s: %v", source, err)
+		}
+	}
+	mixed := shapes()
+	mixed.Scope = Type{} // a channel has scopes of several types
+	a, err := NewCEL("scope.value == ctx.sub", mixed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sub, value := range map[string]any{"7": int64(7), strings.ToUpper(adaUUID): adaUUID, "ada": "ada"} {
+		p := principal(t, map[string]any{"sub": sub})
+		if err := a.Authorize(t.Context(), p, Subscription{"c", Scope{"id", value}}); err != nil {
+			t.Errorf("scope %v, sub %s: %v", value, sub, err)
+		}
+		if err := a.Authorize(t.Context(), p, Subscription{"c", Scope{"id", int64(8)}}); err == nil {
+			t.Errorf("scope 8, sub %s: allowed", sub)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -54,6 +55,25 @@ func TestW30AuthenticateUndecidedByAWebhook(t *testing.T) {
 		if err == nil || Undecided(err) == s.no {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	// What comes instead of HTTP reaches no log: it may hold a cookie.
+	for _, answer := range []string{"HTTP/1.1 200 OK\r\nSet-Cookie canary\r\n\r\n", "canary\r\n\r\n", "HTTP/1.1 canary OK\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: canary\r\n\r\n"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			_, _ = io.WriteString(conn, answer)
+		}))
+		w := newWebhook(t, WebhookOptions{URL: server.URL})
+		_, err := w.Authenticate(request(t, "/ws", "Cookie", "a"))
+		if !Undecided(err) || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%q: %v", answer, err)
+		}
+		w.Close()
+		server.Close()
 	}
 	synctest.Test(t, func(t *testing.T) {
 		service := &service{takes: time.Hour}

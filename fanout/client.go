@@ -169,6 +169,14 @@ func (c *Client) Send(frame []byte) {
 	c.queue.wake()
 }
 
+// SendNext is Send behind what the hub is telling the client at the moment, such as how a question was answered that the caller
+// waited for.
+func (c *Client) SendNext(frame []byte) {
+	c.hub.mu.Lock()
+	defer c.hub.mu.Unlock()
+	c.Send(frame)
+}
+
 // Ping queues bytes that are no frame of ours, behind those that wait. They are not changed, and a piece of their own.
 func (c *Client) Ping(message []byte) {
 	c.queue.push(message)

@@ -105,7 +105,7 @@ func (s *session) renew(ctx context.Context, token string) error {
 	case <-timer.C: // what is not decided yet is still on hold
 	}
 	expires, _ := p.Expires()
-	s.client.Send(protocol.AppendAuthenticated(nil, expires))
+	s.client.SendNext(protocol.AppendAuthenticated(nil, expires)) // behind what was decided
 	return nil
 }
 

@@ -21,7 +21,10 @@ type TableName struct {
 func (n TableName) String() string { return n.Schema + "." + n.Name }
 
 // Quoted gives the name for SQL.
-func (n TableName) Quoted() string { return pgx.Identifier{n.Schema, n.Name}.Sanitize() }
+func (n TableName) Quoted() string { return Quote(n.Schema) + "." + Quote(n.Name) }
+
+// plain gives the name as the input of regclass takes it, and as it is remembered.
+func (n TableName) plain() string { return pgx.Identifier{n.Schema, n.Name}.Sanitize() }
 
 // TableInfo is what the catalog says of an ordinary or partitioned table.
 type TableInfo struct {

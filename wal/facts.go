@@ -37,6 +37,8 @@ type Facts struct {
 	// Creator is the database's owner where the role may create nothing in the database, and empty where it may.
 	Creator  string
 	Settings Settings
+	// Others are publications of others that forbid REPLICA IDENTITY FULL, by the relation.
+	Others map[uint32]forbids
 	// RowSecurity is of tables that have any, or are above some that have.
 	RowSecurity map[TableName]RowSecurity
 }
@@ -183,6 +185,9 @@ func readFacts(ctx context.Context, b Backend, slot, publication string) (*Facts
 		return nil, err
 	}
 	if f.Publication, err = readPublication(ctx, b, publication, f.Version, decoder.published(f.Version)); err != nil {
+		return nil, err
+	}
+	if f.Others, err = readOthers(ctx, b, publication, f.Version, decoder.unknown("p.pubname::pg_catalog.text")); err != nil {
 		return nil, err
 	}
 	if f.Outbox, err = readOutbox(ctx, b); err != nil {

@@ -114,10 +114,7 @@ func (j *judge) rowSecurity(t WantedTable) {
 		use = "its rows say who may see what"
 	}
 	if why, fix := j.facts.Policies(t.TableName, use, t.RowSecurityBypassed, t.Watched); why != "" {
-		if !strings.HasPrefix(fix, "ALTER") {
-			fix = "-- " + fix
-		}
-		j.tableFinding(t, Fail, "has row level security", fix, "%s", why).By = bySuperuser
+		j.tableFinding(t, Fail, "has row level security", "-- "+fix, "%s", why).By = bySuperuser
 	}
 }
 

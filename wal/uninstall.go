@@ -3,6 +3,7 @@ package wal
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -198,11 +199,19 @@ func (r *Remains) Removals(slot, publication string) []Removal {
 		}
 	}
 	for _, t := range r.Triggers {
-		list = append(list, Removal{
-			What: "trigger " + t.Name + " on " + t.Table, SQL: fmt.Sprintf("DROP TRIGGER %s ON %s;", t.Name, t.Table), Owner: t.Owner, Table: t.Table,
-		})
+		name, table := requote(t.Name), requote(t.Table)
+		list = append(list, Removal{What: "trigger " + name + " on " + table, SQL: fmt.Sprintf("DROP TRIGGER %s ON %s;", name, table), Owner: t.Owner, Table: table})
 	}
 	return list
+}
+
+var quotedIdentifier = regexp.MustCompile(`"(?:[^"]|"")*"`)
+
+// requote gives quoted names as Quote does, which keeps a statement in one line.
+func requote(names string) string {
+	return quotedIdentifier.ReplaceAllStringFunc(names, func(name string) string {
+		return Quote(strings.ReplaceAll(name[1:len(name)-1], `""`, `"`))
+	})
 }
 
 func (r *Remains) made(kind MadeKind, name string) bool {
@@ -245,7 +254,7 @@ func (r *Remains) removePublications(configured string) []Removal {
 			}
 			list = append(list, Removal{
 				What: "table " + m.Name + " in publication " + m.Publication, Owner: r.Publications[m.Publication],
-				SQL: fmt.Sprintf("ALTER PUBLICATION %s DROP TABLE ONLY %s;", quote(m.Publication), m.Name),
+				SQL: fmt.Sprintf("ALTER PUBLICATION %s DROP TABLE ONLY %s;", quote(m.Publication), requote(m.Name)),
 			})
 		}
 	}
@@ -261,9 +270,10 @@ func (r *Remains) restoreIdentity(m Made) Removal {
 	t := r.Tables[m.Name]
 	to := m.Before
 	if t != nil && strings.HasPrefix(m.Before, "INDEX ") {
-		to = "USING INDEX " + t.Index
+		to = "USING INDEX " + requote(t.Index)
 	}
-	sql := fmt.Sprintf("ALTER TABLE ONLY %s REPLICA IDENTITY %s;", m.Name, to)
+	name := requote(m.Name)
+	sql := fmt.Sprintf("ALTER TABLE ONLY %s REPLICA IDENTITY %s;", name, to)
 	switch {
 	case t == nil:
 		one.Left = "the table is gone, or has another name"
@@ -276,7 +286,7 @@ func (r *Remains) restoreIdentity(m Made) Removal {
 	case t.Published && (m.Before == "NOTHING" || m.Before == "DEFAULT" && !t.Key):
 		one.Left, one.Advice = "another publication has the table, and with "+m.Before+" the server would refuse its updates", sql
 	default:
-		one.SQL, one.Owner, one.Table = sql, t.Owner, m.Name
+		one.SQL, one.Owner, one.Table = sql, t.Owner, name
 	}
 	return one
 }

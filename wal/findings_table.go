@@ -16,7 +16,7 @@ func (j *judge) tableFinding(t WantedTable, level Level, kind, fix, format strin
 
 // table asks one question after the other. One that fails, of a table that nobody has named, leaves the table out.
 func (j *judge) table(t WantedTable) {
-	if !j.key(t) {
+	if !j.key(t) || !j.laterPartitions(t) {
 		return
 	}
 	needed := slices.Concat(t.PrimaryKey, t.Scopes)
@@ -63,6 +63,23 @@ func (j *judge) readable(t WantedTable) {
 	f := j.tableFinding(t, Warn, "may not be read", fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s TO %[2]s;", quote(t.Schema), role, t.Quoted()),
 		"role %s may not read it: changes of it flow, but its snapshots fail", j.facts.Role)
 	f.By = byRole(cmp.Or(t.Owner, j.facts.Role))
+}
+
+// laterPartitions judges a partitioned table whose partitions get no replica identity when they are made: from then on, and
+// until somebody gives them one, the server refuses to update and delete their rows.
+func (j *judge) laterPartitions(t WantedTable) bool {
+	if !t.Partitioned || t.KeyIdentifies {
+		return true
+	}
+	level, say := Fail, "once it is published"
+	if j.publishes(t) {
+		level, say = Warn, "for it is published"
+	}
+	j.tableFinding(t, level, "has partitions without a replica identity to come",
+		fmt.Sprintf("-- give %s a primary key that is not DEFERRABLE; or publish it yourself, and give each partition REPLICA IDENTITY FULL when it is made", t.Quoted()),
+		"no primary key can be the replica identity of partitions that are made later: %s, the server refuses to update and delete their rows", say).
+		By = byRole(cmp.Or(t.Owner, j.facts.Role))
+	return level != Fail
 }
 
 // identity judges what the before images hold.

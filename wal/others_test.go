@@ -95,3 +95,62 @@ func TestS1NamesStayInTheirLine(t *testing.T) {
 		}
 	}
 }
+
+// P70: partitions that an application makes later get no replica identity where no primary key can be it.
+func TestP70PartitionsToComeStayWritable(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders,
+		"create table keyed (id int, day int, primary key (id, day)) partition by range (day)", "create table keyed_1 partition of keyed for values from (0) to (1)",
+		"create table late (id int, day int, primary key (id, day) deferrable) partition by range (day)", "create table late_1 partition of late for values from (0) to (1)",
+		"create table bare (id int, day int) partition by range (day)", "create table bare_1 partition of bare for values from (0) to (1)",
+		"create table under (id int, day int) partition by range (day)", "create table under_1 partition of under for values from (0) to (9) partition by range (id)")
+	server := newServer(t, url)
+	facts, want := all(t, server)
+	for i := range want.Tables {
+		want.Tables[i].Optional = true
+	}
+	if _, err := server.Ensure(t.Context(), facts, want); err != nil {
+		t.Fatal(err)
+	}
+	for name, progress := range map[string]wal.Progress{"orders": wal.Ready, "keyed": wal.Ready, "late": wal.LeftOut, "bare": wal.LeftOut, "under": wal.LeftOut} {
+		if got := state(server, name); got.Progress != progress {
+			t.Errorf("%s is %s (%s), want it %s", name, got.Progress, got.Detail, progress)
+		}
+	}
+	pgtest.Exec(t, url, "create table keyed_2 partition of keyed for values from (1) to (2)", "create table late_2 partition of late for values from (1) to (2)",
+		"create table bare_2 partition of bare for values from (1) to (2)", "create table under_1_1 partition of under_1 for values from (0) to (9)")
+	for _, name := range []string{"keyed", "late", "bare", "under"} {
+		pgtest.Exec(t, url, "insert into "+name+" values (1, 1)", "update "+name+" set id = 2", "delete from "+name)
+	}
+}
+
+// What setup changed is left where a publication of others has come to need it.
+func TestUninstallHeedsPublicationsOfOthers(t *testing.T) {
+	t.Parallel()
+	url := database(t, "create table filtered (id int primary key, a int)", "create table by_key (id int primary key, a int)", "create publication before for table by_key where (id > 0)",
+		"create table root (id int, day int, primary key (id, day)) partition by range (day)", "create table leaf partition of root for values from (0) to (9)", "alter table leaf replica identity nothing")
+	server := newServer(t, url)
+	prepare(t, server)
+	pgtest.Exec(t, url, "create publication later for table filtered where (a > 0)", "create publication whole for table root with (publish_via_partition_root = true)")
+	got := strings.Join(plan(t, server), "\n")
+	for _, want := range []string{
+		`ALTER TABLE ONLY "public"."by_key" REPLICA IDENTITY DEFAULT;`,
+		`left replica identity of "public"."filtered": another publication filters its rows`,
+		`left replica identity of "public"."leaf": another publication has the table`,
+		`ALTER TABLE ONLY "public"."root" REPLICA IDENTITY DEFAULT;`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got\n%s\nwant %s", got, want)
+		}
+	}
+	for _, sql := range plan(t, server) {
+		if !strings.HasPrefix(sql, "left ") {
+			if err := server.Undo(t.Context(), "", sql); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for _, table := range []string{"filtered", "by_key", "root"} {
+		pgtest.Exec(t, url, "insert into "+table+" values (1, 1)", "update "+table+" set id = 2", "delete from "+table)
+	}
+}

@@ -52,6 +52,7 @@ type IdentityFacts struct {
 	Index     string // quoted, of the index that the identity was; empty where it is gone or cannot be it any more
 	Key       bool   // there is a primary key that can be the identity
 	Published bool   // by another publication, with updates or deletions
+	Filtered  bool   // by a publication of those, by columns that the identity that it had lacks
 }
 
 // TriggerFacts is a trigger that notifies.
@@ -115,7 +116,7 @@ func (s *Server) Remains(ctx context.Context) (*Remains, error) {
 	ask("read replica identities", remainingIdentities, func(rows pgx.Rows) error {
 		t := &IdentityFacts{}
 		var name, identity string
-		err := rows.Scan(&name, &t.Owner, &identity, &t.Index, &t.Key, &t.Published)
+		err := rows.Scan(&name, &t.Owner, &identity, &t.Index, &t.Key, &t.Published, &t.Filtered)
 		if t.Identity = 'n'; identity != "" {
 			t.Identity = identity[0]
 		}
@@ -163,11 +164,20 @@ join pg_catalog.pg_publication p on p.oid = r.prpubid
 join pg_catalog.pg_class c on c.oid = r.prrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace`
 
-// remainingIdentities leaves the publications that setup made, or added the table to, out of those that publish a table.
+// remainingIdentities leaves the publications that setup made, or added the table to, out of those that publish a table. A
+// partition is published with what it is a partition of.
 const remainingIdentities = `
 with made as (select m.kind, m.name, m.publication, m.before from mtbreactive.setup m),
      named as (select c.oid, c.relname, c.relowner, c.relreplident, n.nspname, ` + quotedTable + ` as name
-               from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p'))
+               from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p')),
+     others as materialized (
+         select q.oid as publication, t.oid
+         from pg_catalog.pg_publication_tables p
+         join pg_catalog.pg_publication q on q.pubname = p.pubname
+         join named t on t.nspname = p.schemaname and t.relname = p.tablename
+         where (q.pubupdate or q.pubdelete)
+           and not exists (select from made k where k.kind = 'publication' and k.name = p.pubname)
+           and not exists (select from made k where k.kind = 'publication table' and k.publication = p.pubname and k.name = t.name))
 select t.name, pg_catalog.pg_get_userbyid(t.relowner)::text, t.relreplident::text,
        coalesce((select '"' || pg_catalog.replace(x.relname, '"', '""') || '"'
                  from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
@@ -175,10 +185,21 @@ select t.name, pg_catalog.pg_get_userbyid(t.relowner)::text, t.relreplident::tex
                    and made.before in ('INDEX ' || x.relname, 'INDEX "' || pg_catalog.replace(x.relname, '"', '""') || '"')
                  limit 1), ''),
        exists (select from pg_catalog.pg_index i where i.indrelid = t.oid and i.indisprimary and i.indimmediate),
-       exists (select from pg_catalog.pg_publication_tables p join pg_catalog.pg_publication q on q.pubname = p.pubname
-               where p.schemaname = t.nspname and p.tablename = t.relname and (q.pubupdate or q.pubdelete)
-                 and not exists (select from made k where k.kind = 'publication' and k.name = p.pubname)
-                 and not exists (select from made k where k.kind = 'publication table' and k.publication = p.pubname and k.name = t.name))
+       exists (select from others o where o.oid = t.oid or o.oid in (select a.relid from pg_catalog.pg_partition_ancestors(t.oid) a)),
+       exists (select from others o
+               join pg_catalog.pg_publication_rel r on r.prpubid = o.publication and r.prrelid = o.oid
+               join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_publication_rel'::pg_catalog.regclass and d.objid = r.oid
+                    and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = r.prrelid
+               join pg_catalog.pg_attribute b on b.attrelid = d.refobjid and b.attnum = d.refobjsubid
+               where (o.oid = t.oid or o.oid in (select a.relid from pg_catalog.pg_partition_ancestors(t.oid) a))
+                 and pg_catalog.to_jsonb(r) ->> 'prqual' is not null
+                 and not exists (
+                     select from pg_catalog.pg_index i
+                     join pg_catalog.pg_class x on x.oid = i.indexrelid
+                     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any ((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1])
+                     where i.indrelid = t.oid and a.attname = b.attname
+                       and (made.before = 'DEFAULT' and i.indisprimary
+                            or made.before in ('INDEX ' || x.relname, 'INDEX "' || pg_catalog.replace(x.relname, '"', '""') || '"'))))
 from made join named t on t.name = made.name
 where made.kind = 'replica identity'`
 
@@ -285,6 +306,8 @@ func (r *Remains) restoreIdentity(m Made) Removal {
 		one.Left = fmt.Sprintf("it is remembered as %q, which is none", m.Before)
 	case t.Published && (m.Before == "NOTHING" || m.Before == "DEFAULT" && !t.Key):
 		one.Left, one.Advice = "another publication has the table, and with "+m.Before+" the server would refuse its updates", sql
+	case t.Filtered:
+		one.Left, one.Advice = "another publication filters its rows by columns that the identity would lack, and the server would refuse its updates", sql
 	default:
 		one.SQL, one.Owner, one.Table = sql, t.Owner, name
 	}

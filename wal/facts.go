@@ -29,6 +29,7 @@ type Facts struct {
 	MaxSenders       int
 	Slot             *SlotFacts
 	Publication      *PublicationFacts
+	ForAll           []string     // publications FOR ALL TABLES
 	Outbox           *OutboxFacts // nil while there is no table mtbreactive.outbox
 	Tables           []*TableInfo
 	Nameless         []uint32 // tables that are not among them: a name of theirs has no Unicode
@@ -188,6 +189,9 @@ func readFacts(ctx context.Context, b Backend, slot, publication string) (*Facts
 		return nil, err
 	}
 	if f.Others, err = readOthers(ctx, b, publication, f.Version, decoder.unknown("p.pubname::pg_catalog.text")); err != nil {
+		return nil, err
+	}
+	if f.ForAll, err = readForAll(ctx, b, decoder.unknown("p.pubname::pg_catalog.text")); err != nil {
 		return nil, err
 	}
 	if f.Outbox, err = readOutbox(ctx, b); err != nil {

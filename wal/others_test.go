@@ -154,3 +154,15 @@ func TestUninstallHeedsPublicationsOfOthers(t *testing.T) {
 		pgtest.Exec(t, url, "insert into "+table+" values (1, 1)", "update "+table+" set id = 2", "delete from "+table)
 	}
 }
+
+// P73: who publishes all tables is told before the gateway makes any.
+func TestP73ForAllTablesIsSaidBeforeTheFirstStart(t *testing.T) {
+	t.Parallel()
+	url := database(t, orders, "create publication everything for all tables")
+	facts, want := wanted(t, newServer(t, url))
+	if !slices.ContainsFunc(facts.Findings(want), func(f wal.Finding) bool {
+		return f.Level == wal.Warn && f.Check == "publication everything" && strings.Contains(f.Detail, "schema mtbreactive")
+	}) {
+		t.Error("not said")
+	}
+}

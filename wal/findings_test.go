@@ -15,7 +15,7 @@ import (
 func goodFacts() (*wal.Facts, wal.Wanted) {
 	name := wal.TableName{Schema: "public", Name: "orders"}
 	table := &wal.TableInfo{
-		TableName: name, OID: 1, PrimaryKey: []string{"id"}, Columns: []wal.ColumnInfo{{Name: "id"}, {Name: "customer"}},
+		TableName: name, OID: 1, PrimaryKey: []string{"id"}, KeyIdentifies: true, Columns: []wal.ColumnInfo{{Name: "id"}, {Name: "customer"}},
 		Leaves: []wal.LeafInfo{{TableName: name, Identity: 'f'}},
 	}
 	facts := &wal.Facts{
@@ -95,6 +95,10 @@ func TestFindings(t *testing.T) {
 			"table public.orders", wal.Mendable, "is not in publication Shop", `ALTER PUBLICATION "Shop" ADD TABLE ONLY "public"."orders";`},
 		"a partitioned table that is not published": {func(f *wal.Facts, w *wal.Wanted) { f.Publication.Tables, table(w).Partitioned = nil, true },
 			"table public.orders", wal.Mendable, "is not in publication Shop", `ALTER PUBLICATION "Shop" ADD TABLE "public"."orders";`},
+		"a partitioned table whose key is deferrable": {func(f *wal.Facts, w *wal.Wanted) {
+			f.Publication.Tables, table(w).Partitioned, table(w).KeyIdentifies = nil, true, false
+		},
+			"table public.orders", wal.Fail, "no primary key can be the replica identity of partitions that are made later", `-- give "public"."orders" a primary key that is not DEFERRABLE; or publish it yourself, and give each partition REPLICA IDENTITY FULL when it is made`},
 		"all tables are published": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication.Tables, f.Publication.AllTables = nil, true },
 			"publication", wal.Good, "Shop has 0 tables", ""},
 		"generated columns, version 18": {func(f *wal.Facts, w *wal.Wanted) {

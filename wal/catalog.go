@@ -21,7 +21,10 @@ type TableName struct {
 func (n TableName) String() string { return n.Schema + "." + n.Name }
 
 // Quoted gives the name for SQL.
-func (n TableName) Quoted() string { return pgx.Identifier{n.Schema, n.Name}.Sanitize() }
+func (n TableName) Quoted() string { return Quote(n.Schema) + "." + Quote(n.Name) }
+
+// plain gives the name as the input of regclass takes it, and as it is remembered.
+func (n TableName) plain() string { return pgx.Identifier{n.Schema, n.Name}.Sanitize() }
 
 // TableInfo is what the catalog says of an ordinary or partitioned table.
 type TableInfo struct {
@@ -30,6 +33,8 @@ type TableInfo struct {
 	Partitioned bool
 	Extension   bool // belongs to an extension
 	Unreadable  bool // the gateway's role may select no column of it
+	// KeyIdentifies: the primary key can be the replica identity, also of partitions that are made later.
+	KeyIdentifies bool
 	// Owner is the table's owner where the gateway's role may not act as it, and empty where it may.
 	Owner       string
 	Columns     []ColumnInfo
@@ -106,6 +111,7 @@ select c.oid, n.nspname, c.relname, c.relkind = 'p',
        exists (select from pg_catalog.pg_depend d
                where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid and d.deptype = 'e'),
        not (pg_catalog.has_schema_privilege(n.oid, 'USAGE') and pg_catalog.has_any_column_privilege(c.oid, 'SELECT')),
+       exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary and i.indimmediate),
        case when pg_catalog.pg_has_role(c.relowner, 'USAGE') then '' else pg_catalog.pg_get_userbyid(c.relowner) end
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -170,7 +176,7 @@ func loadTables(ctx context.Context, q Querier, without []uint32) ([]*TableInfo,
 	byOID := map[uint32]*TableInfo{}
 	err := each(ctx, q, "list tables", userTables, []any{without}, func(rows pgx.Rows) error {
 		t := &TableInfo{}
-		if err := rows.Scan(&t.OID, &t.Schema, &t.Name, &t.Partitioned, &t.Extension, &t.Unreadable, &t.Owner); err != nil {
+		if err := rows.Scan(&t.OID, &t.Schema, &t.Name, &t.Partitioned, &t.Extension, &t.Unreadable, &t.KeyIdentifies, &t.Owner); err != nil {
 			return err
 		}
 		tables, oids, byOID[t.OID] = append(tables, t), append(oids, t.OID), t

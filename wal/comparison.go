@@ -136,7 +136,7 @@ from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass($1)`
 // is locked. The owner of a schema can still rename that, but then has to do it in between.
 func identify(ctx context.Context, tx pgx.Tx, t TableName) (oid uint32, partitioned bool, err error) {
 	var plain bool
-	switch err := tx.QueryRow(ctx, identified, t.Quoted()).Scan(&oid, &partitioned, &plain); {
+	switch err := tx.QueryRow(ctx, identified, t.plain()).Scan(&oid, &partitioned, &plain); {
 	case errors.Is(err, pgx.ErrNoRows):
 		return 0, false, fmt.Errorf("%s: %w", t, ErrNotATable)
 	case err != nil:

@@ -19,9 +19,9 @@ func (e *SetupError) Error() string {
 	b.WriteString("the database is not ready:")
 	for _, g := range Groups(e.Findings, mostTold) {
 		for _, f := range g.Findings {
-			fmt.Fprintf(&b, "\n  %s: %s", f.Check, f.Detail)
+			fmt.Fprintf(&b, "\n  %s: %s", Line(f.Check), Line(f.Detail))
 			if f.By != "" && f.Fix != "" {
-				fmt.Fprintf(&b, "; as %s:", f.By)
+				fmt.Fprintf(&b, "; as %s:", Line(f.By))
 			}
 			fixes := []string{f.Fix}
 			if f.Kind == "" {

@@ -29,6 +29,7 @@ type Facts struct {
 	MaxSenders       int
 	Slot             *SlotFacts
 	Publication      *PublicationFacts
+	ForAll           []string     // publications FOR ALL TABLES
 	Outbox           *OutboxFacts // nil while there is no table mtbreactive.outbox
 	Tables           []*TableInfo
 	Nameless         []uint32 // tables that are not among them: a name of theirs has no Unicode
@@ -37,6 +38,8 @@ type Facts struct {
 	// Creator is the database's owner where the role may create nothing in the database, and empty where it may.
 	Creator  string
 	Settings Settings
+	// Others are publications of others that forbid REPLICA IDENTITY FULL, by the relation.
+	Others map[uint32]forbids
 	// RowSecurity is of tables that have any, or are above some that have.
 	RowSecurity map[TableName]RowSecurity
 }
@@ -183,6 +186,12 @@ func readFacts(ctx context.Context, b Backend, slot, publication string) (*Facts
 		return nil, err
 	}
 	if f.Publication, err = readPublication(ctx, b, publication, f.Version, decoder.published(f.Version)); err != nil {
+		return nil, err
+	}
+	if f.Others, err = readOthers(ctx, b, publication, f.Version, decoder.unknown("p.pubname::pg_catalog.text")); err != nil {
+		return nil, err
+	}
+	if f.ForAll, err = readForAll(ctx, b, decoder.unknown("p.pubname::pg_catalog.text")); err != nil {
 		return nil, err
 	}
 	if f.Outbox, err = readOutbox(ctx, b); err != nil {

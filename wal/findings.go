@@ -3,7 +3,9 @@ package wal
 import (
 	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -67,6 +69,8 @@ type WantedTable struct {
 const (
 	minVersion = 140000
 	publishAll = "insert, update, delete, truncate"
+	// columnListVersion is the first whose publications have column lists.
+	columnListVersion = 150000
 	// generatedVersion is the first that can publish generated columns, and that refuses updates of a table with
 	// REPLICA IDENTITY FULL where it does not.
 	generatedVersion = 180000
@@ -177,7 +181,7 @@ func (j *judge) slot() {
 	case s == nil:
 		j.add(check, Mendable, create, "does not exist")
 	case !s.Logical || s.Plugin != "pgoutput":
-		j.add(check, Fail, recreate, "is no logical slot of pgoutput: choose another name, or make it anew")
+		j.add(check, Fail, "-- choose another slot name or, if nobody needs it: "+recreate, "is no logical slot of pgoutput")
 	case s.Database != j.facts.CurrentDatabase:
 		j.add(check, Fail, "-- choose another slot name, or connect to that database", "belongs to database %s", s.Database)
 	case s.Temporary:
@@ -220,8 +224,31 @@ func remakeSlotSQL(name string, version int) string {
 	return dropSlotSQL(name) + " " + createSlotSQL(name, version)
 }
 
-// Quote gives an identifier for SQL.
-func Quote(identifier string) string { return pgx.Identifier{identifier}.Sanitize() }
+// Quote gives an identifier for SQL, in one line: whoever may name a table must not end a comment that an operator is given.
+func Quote(identifier string) string {
+	plain := pgx.Identifier{identifier}.Sanitize()
+	if !strings.ContainsFunc(identifier, unicode.IsControl) {
+		return plain
+	}
+	var escaped strings.Builder
+	for _, r := range strings.ReplaceAll(plain, `\`, `\\`) {
+		if unicode.IsControl(r) {
+			fmt.Fprintf(&escaped, `\%04X`, r)
+		} else {
+			escaped.WriteRune(r)
+		}
+	}
+	return "U&" + escaped.String()
+}
+
+// Line gives text that has names in it as one line, in which they cannot pass for lines of their own.
+func Line(text string) string {
+	if !strings.ContainsFunc(text, unicode.IsControl) {
+		return text
+	}
+	quoted := strconv.QuoteToGraphic(text)
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+}
 
 func quote(identifier string) string { return Quote(identifier) }
 

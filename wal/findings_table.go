@@ -16,7 +16,7 @@ func (j *judge) tableFinding(t WantedTable, level Level, kind, fix, format strin
 
 // table asks one question after the other. One that fails, of a table that nobody has named, leaves the table out.
 func (j *judge) table(t WantedTable) {
-	if !j.key(t) {
+	if !j.key(t) || !j.laterPartitions(t) {
 		return
 	}
 	needed := slices.Concat(t.PrimaryKey, t.Scopes)
@@ -31,7 +31,7 @@ func (j *judge) key(t WantedTable) bool {
 	if len(t.PrimaryKey) > 0 || t.Watched {
 		return true
 	}
-	f := j.tableFinding(t, Fail, "has no primary key", fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY (...);", t.Quoted()), "has no primary key, so clients could not tell its rows apart")
+	f := j.tableFinding(t, Fail, "has no primary key", fmt.Sprintf("-- ALTER TABLE %s ADD PRIMARY KEY (...);", t.Quoted()), "has no primary key, so clients could not tell its rows apart")
 	f.By = byRole(cmp.Or(t.Owner, j.facts.Role))
 	return false
 }
@@ -65,6 +65,23 @@ func (j *judge) readable(t WantedTable) {
 	f.By = byRole(cmp.Or(t.Owner, j.facts.Role))
 }
 
+// laterPartitions judges a partitioned table whose partitions get no replica identity when they are made: from then on, and
+// until somebody gives them one, the server refuses to update and delete their rows.
+func (j *judge) laterPartitions(t WantedTable) bool {
+	if !t.Partitioned || t.KeyIdentifies {
+		return true
+	}
+	level, say := Fail, "once it is published"
+	if j.publishes(t) {
+		level, say = Warn, "for it is published"
+	}
+	j.tableFinding(t, level, "has partitions without a replica identity to come",
+		fmt.Sprintf("-- give %s a primary key that is not DEFERRABLE; or publish it yourself, and give each partition REPLICA IDENTITY FULL when it is made", t.Quoted()),
+		"no primary key can be the replica identity of partitions that are made later: %s, the server refuses to update and delete their rows", say).
+		By = byRole(cmp.Or(t.Owner, j.facts.Role))
+	return level != Fail
+}
+
 // identity judges what the before images hold.
 func (j *judge) identity(t WantedTable, needed []string) {
 	forbids, allow := j.forbidsFull(t)
@@ -78,7 +95,7 @@ func (j *judge) identity(t WantedTable, needed []string) {
 		var f *Finding
 		switch covers := l.Usable() && l.Covers(needed); {
 		case l.Kind == 'f':
-			j.tableFinding(t, Fail, "has a foreign table for a partition", fmt.Sprintf("ALTER TABLE %s DETACH PARTITION %s;", t.Quoted(), l.Quoted()),
+			j.tableFinding(t, Fail, "has a foreign table for a partition", fmt.Sprintf("-- ALTER TABLE %s DETACH PARTITION %s; if its rows need not be there", t.Quoted(), l.Quoted()),
 				"its partition %s is a foreign table, whose changes no log has", l.TableName).By = byRole(cmp.Or(t.Owner, j.facts.Role))
 			continue
 		case forbids != "" && l.Identity == 'f':
@@ -86,7 +103,7 @@ func (j *judge) identity(t WantedTable, needed []string) {
 				"%s, and with REPLICA IDENTITY FULL the server refuses to update or delete rows of %s", forbids, l.TableName)
 			continue
 		case forbids != "" && !covers:
-			j.tableFinding(t, Fail, "cannot have REPLICA IDENTITY FULL", allow+", or give it a unique index over "+strings.Join(needed, ", ")+" as REPLICA IDENTITY",
+			j.tableFinding(t, Fail, "cannot have REPLICA IDENTITY FULL", allow+", or give it a unique index over "+Line(strings.Join(needed, ", "))+" as REPLICA IDENTITY",
 				"the before images of %s leave out columns that scopes, filterRow or authorize look at, and REPLICA IDENTITY FULL is not possible: %s", l.TableName, forbids)
 			continue
 		case forbids != "":
@@ -144,7 +161,7 @@ func (j *judge) indexInstead(t WantedTable, l *LeafInfo, needed []string) string
 	text := fmt.Sprintf("-- or, for little more log than with the key alone; an update then lists every other column as changed:\n"+
 		"-- CREATE UNIQUE INDEX CONCURRENTLY %s ON %s (%s);\n-- ALTER TABLE %[2]s REPLICA IDENTITY USING INDEX %[1]s;", quote(index), l.Quoted(), strings.Join(columns, ", "))
 	if len(nullable) > 0 {
-		text += fmt.Sprintf("\n-- The index has to be over columns that are NOT NULL, which %s may not be yet.", strings.Join(nullable, ", "))
+		text += fmt.Sprintf("\n-- The index has to be over columns that are NOT NULL, which %s may not be yet.", Line(strings.Join(nullable, ", ")))
 	}
 	return text
 }
@@ -168,6 +185,18 @@ func (j *judge) forbidsFull(t WantedTable) (why, allow string) {
 	if p := j.facts.Publication; p != nil && p.Listed[t.TableName] {
 		return "the publication has a column list for the table",
 			fmt.Sprintf("-- drop the column list of %s from publication %s", t.Quoted(), quote(j.want.Publication))
+	}
+	for i := range t.Leaves {
+		other, ok := j.facts.Others[t.Leaves[i].OID]
+		switch {
+		case !ok:
+		case other.list != "":
+			return fmt.Sprintf("publication %s has a column list for %s", other.publication, other.list),
+				fmt.Sprintf("-- drop the column list of %s from publication %s, of role %s", Line(other.list), quote(other.publication), quote(other.owner))
+		default:
+			return fmt.Sprintf("publication %s leaves out generated columns of the table", other.publication),
+				fmt.Sprintf("-- ALTER PUBLICATION %s SET (%s); by role %s, if its subscribers can take them", quote(other.publication), publishGenerated, quote(other.owner))
+		}
 	}
 	if t.has(VirtualGenerated) {
 		return "the table has virtual generated columns", fmt.Sprintf("-- make the virtual generated columns of %s STORED", t.Quoted())

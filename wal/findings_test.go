@@ -15,7 +15,7 @@ import (
 func goodFacts() (*wal.Facts, wal.Wanted) {
 	name := wal.TableName{Schema: "public", Name: "orders"}
 	table := &wal.TableInfo{
-		TableName: name, OID: 1, PrimaryKey: []string{"id"}, Columns: []wal.ColumnInfo{{Name: "id"}, {Name: "customer"}},
+		TableName: name, OID: 1, PrimaryKey: []string{"id"}, KeyIdentifies: true, Columns: []wal.ColumnInfo{{Name: "id"}, {Name: "customer"}},
 		Leaves: []wal.LeafInfo{{TableName: name, Identity: 'f'}},
 	}
 	facts := &wal.Facts{
@@ -95,6 +95,10 @@ func TestFindings(t *testing.T) {
 			"table public.orders", wal.Mendable, "is not in publication Shop", `ALTER PUBLICATION "Shop" ADD TABLE ONLY "public"."orders";`},
 		"a partitioned table that is not published": {func(f *wal.Facts, w *wal.Wanted) { f.Publication.Tables, table(w).Partitioned = nil, true },
 			"table public.orders", wal.Mendable, "is not in publication Shop", `ALTER PUBLICATION "Shop" ADD TABLE "public"."orders";`},
+		"a partitioned table whose key is deferrable": {func(f *wal.Facts, w *wal.Wanted) {
+			f.Publication.Tables, table(w).Partitioned, table(w).KeyIdentifies = nil, true, false
+		},
+			"table public.orders", wal.Fail, "no primary key can be the replica identity of partitions that are made later", `-- give "public"."orders" a primary key that is not DEFERRABLE; or publish it yourself, and give each partition REPLICA IDENTITY FULL when it is made`},
 		"all tables are published": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication.Tables, f.Publication.AllTables = nil, true },
 			"publication", wal.Good, "Shop has 0 tables", ""},
 		"generated columns, version 18": {func(f *wal.Facts, w *wal.Wanted) {
@@ -103,7 +107,7 @@ func TestFindings(t *testing.T) {
 			"publication", wal.Mendable, "leaves out the generated columns of tables", `ALTER PUBLICATION "Shop" SET (publish_generated_columns = stored);`},
 
 		"no primary key": {func(_ *wal.Facts, w *wal.Wanted) { table(w).PrimaryKey = nil },
-			"table public.orders", wal.Fail, "has no primary key", `ALTER TABLE "public"."orders" ADD PRIMARY KEY (...);`},
+			"table public.orders", wal.Fail, "has no primary key", `-- ALTER TABLE "public"."orders" ADD PRIMARY KEY (...);`},
 		"a column list without the scope": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication.Columns[name] = []string{"id"} },
 			"table public.orders", wal.Fail, "the publication's column list leaves out customer",
 			`-- put "customer" into the column list of "public"."orders" in publication "Shop", or drop the list`},
@@ -137,7 +141,7 @@ func TestFindings(t *testing.T) {
 		"a deferrable key, which is no identity": {func(_ *wal.Facts, w *wal.Wanted) { table(w).Leaves[0] = wal.LeafInfo{TableName: name, Identity: 'd'} },
 			"table public.orders", wal.Mendable, "leave out columns", full},
 		"a foreign partition": {func(_ *wal.Facts, w *wal.Wanted) { table(w).Leaves[0].Kind = 'f' },
-			"table public.orders", wal.Fail, "is a foreign table, whose changes no log has", `ALTER TABLE "public"."orders" DETACH PARTITION "public"."orders";`},
+			"table public.orders", wal.Fail, "is a foreign table, whose changes no log has", `-- ALTER TABLE "public"."orders" DETACH PARTITION "public"."orders"; if its rows need not be there`},
 		"an option of a publication of all tables": {func(f *wal.Facts, w *wal.Wanted) {
 			f.Publication.AllTables, f.Publication.ViaRoot, table(w).Partitioned = true, false, true
 		}, "table public.orders", wal.Fail, "the publication is not the gateway's to alter", `ALTER PUBLICATION "Shop" SET (publish_via_partition_root = true);`},
@@ -162,9 +166,9 @@ func TestFindings(t *testing.T) {
 		"no slot and none free": {func(f *wal.Facts, _ *wal.Wanted) { f.Slot, f.FreeSlots = nil, 0 },
 			"slot shop", wal.Fail, "all 10 replication slots are in use", "ALTER SYSTEM SET max_replication_slots = 15; -- then restart PostgreSQL"},
 		"physical slot": {func(f *wal.Facts, _ *wal.Wanted) { f.Slot.Logical, f.Slot.Plugin = false, "" },
-			"slot shop", wal.Fail, "is no logical slot of pgoutput", remake},
+			"slot shop", wal.Fail, "is no logical slot of pgoutput", "-- choose another slot name or, if nobody needs it: " + remake},
 		"slot of another plugin": {func(f *wal.Facts, _ *wal.Wanted) { f.Slot.Plugin = "wal2json" },
-			"slot shop", wal.Fail, "is no logical slot of pgoutput", remake},
+			"slot shop", wal.Fail, "is no logical slot of pgoutput", "-- choose another slot name or, if nobody needs it: " + remake},
 		"slot of another database": {func(f *wal.Facts, _ *wal.Wanted) { f.Slot.Database = "stock" },
 			"slot shop", wal.Fail, "belongs to database stock", "-- choose another slot name, or connect to that database"},
 		"temporary slot": {func(f *wal.Facts, _ *wal.Wanted) { f.Slot.Temporary = true },

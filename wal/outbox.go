@@ -8,12 +8,11 @@ import (
 
 // OutboxFacts describes the publication mtbreactive_outbox, by which the stream has the rows of the table mtbreactive.outbox.
 type OutboxFacts struct {
-	Published bool     // the publication exists
-	Member    bool     // it has the table, with all rows and columns
-	Others    bool     // it has other tables too
-	AllTables bool     // it is FOR ALL TABLES
-	Inserts   bool     // it publishes inserts, and nothing else
-	ForAll    []string // publications FOR ALL TABLES, which have the gateway's own tables too
+	Published bool // the publication exists
+	Member    bool // it has the table, with all rows and columns
+	Others    bool // it has other tables too
+	AllTables bool // it is FOR ALL TABLES
+	Inserts   bool // it publishes inserts, and nothing else
 }
 
 // outboxFacts asks for columns that only versions from 15 on have by way of JSON.
@@ -22,8 +21,7 @@ select p.oid is not null,
        coalesce(pg_catalog.bool_or(r.prrelid = c.oid
            and pg_catalog.to_jsonb(r) ->> 'prqual' is null and pg_catalog.to_jsonb(r) ->> 'prattrs' is null), false),
        coalesce(pg_catalog.bool_or(r.prrelid <> c.oid), false), coalesce(pg_catalog.bool_or(p.puballtables), false),
-       coalesce(pg_catalog.bool_and(p.pubinsert and not p.pubupdate and not p.pubdelete and not p.pubtruncate), false),
-       array(select a.pubname::pg_catalog.text from pg_catalog.pg_publication a where a.puballtables order by a.pubname)
+       coalesce(pg_catalog.bool_and(p.pubinsert and not p.pubupdate and not p.pubdelete and not p.pubtruncate), false)
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 left join pg_catalog.pg_publication p on p.pubname = $3
@@ -36,9 +34,21 @@ func readOutbox(ctx context.Context, q Querier) (*OutboxFacts, error) {
 	var o *OutboxFacts
 	err := each(ctx, q, "read publication of the outbox", outboxFacts, []any{ownSchema, outboxTable, outboxPublication}, func(rows pgx.Rows) error {
 		o = &OutboxFacts{}
-		return rows.Scan(&o.Published, &o.Member, &o.Others, &o.AllTables, &o.Inserts, &o.ForAll)
+		return rows.Scan(&o.Published, &o.Member, &o.Others, &o.AllTables, &o.Inserts)
 	})
 	return o, err
+}
+
+// readForAll reads the publications FOR ALL TABLES, which have the gateway's own tables too.
+func readForAll(ctx context.Context, q Querier, unknown string) (names []string, err error) {
+	err = each(ctx, q, "read publications for all tables", `
+select p.pubname::pg_catalog.text from pg_catalog.pg_publication p where p.puballtables and not `+unknown+` order by p.pubname`, nil, func(rows pgx.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		names = append(names, name)
+		return err
+	})
+	return names, err
 }
 
 // outbox judges how the stream gets what SQL emits. The migrations make the outbox and its publication: without an outbox it
@@ -66,12 +76,10 @@ func (j *judge) outbox() {
 	j.forAllTables()
 }
 
-// forAllTables warns of other subscribers that get the gateway's own tables. PostgreSQL's own stop at a table that they lack.
+// forAllTables warns of other subscribers that get the gateway's own tables, also before there are any. PostgreSQL's own stop
+// at a table that they lack.
 func (j *judge) forAllTables() {
-	if j.facts.Outbox == nil {
-		return
-	}
-	for _, name := range j.facts.Outbox.ForAll {
+	for _, name := range j.facts.ForAll {
 		if name == j.want.Publication || name == outboxPublication {
 			continue
 		}

@@ -93,7 +93,7 @@ func roots(ctx context.Context, tx pgx.Tx, tables []TableName) ([]TableName, err
 select n.nspname, c.relname
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where c.oid = coalesce(pg_catalog.pg_partition_root($1::pg_catalog.regclass), $1::pg_catalog.regclass)`, []any{t.Quoted()}, func(rows pgx.Rows) error {
+where c.oid = coalesce(pg_catalog.pg_partition_root($1::pg_catalog.regclass), $1::pg_catalog.regclass)`, []any{t.plain()}, func(rows pgx.Rows) error {
 			var root TableName
 			if err := rows.Scan(&root.Schema, &root.Name); err != nil {
 				return err
@@ -136,6 +136,6 @@ select exists (
     join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and k.conkey = array[a.attnum]
     join pg_catalog.pg_attribute b on b.attrelid = k.confrelid and k.confkey = array[b.attnum]
     where k.contype = 'f' and k.convalidated and k.conrelid = $1::pg_catalog.regclass and a.attname = $2 and k.confrelid = $3::pg_catalog.regclass and b.attname = $4)`,
-		[]any{from.Quoted(), column, to.Quoted(), key}, func(rows pgx.Rows) error { return rows.Scan(&refers) })
+		[]any{from.plain(), column, to.plain(), key}, func(rows pgx.Rows) error { return rows.Scan(&refers) })
 	return refers, err
 }

@@ -107,13 +107,8 @@ func (f *Facts) Policies(name TableName, use string, bypassed, below bool) (why,
 	return "", ""
 }
 
-// PolicySQL is what Policies says to do as SQL, in which words are a comment.
-func PolicySQL(fix string) string {
-	if strings.HasPrefix(fix, "ALTER ") {
-		return fix
-	}
-	return "-- " + fix
-}
+// PolicyFix is what Policies says to do, as a comment of SQL: it is for somebody to decide, and nothing to be run unread.
+func PolicyFix(fix string) string { return "-- " + fix }
 
 // rowSecurity judges a table that is served, or that tells who may see what.
 func (j *judge) rowSecurity(t WantedTable) {
@@ -122,8 +117,8 @@ func (j *judge) rowSecurity(t WantedTable) {
 		use = "its rows say who may see what"
 	}
 	if why, fix := j.facts.Policies(t.TableName, use, t.RowSecurityBypassed, t.Watched); why != "" {
-		f := j.tableFinding(t, Fail, "has row level security", PolicySQL(fix), "%s", why)
-		if f.Fix == fix { // it is SQL
+		f := j.tableFinding(t, Fail, "has row level security", PolicyFix(fix), "%s", why)
+		if strings.HasPrefix(fix, "ALTER ") {
 			f.By = bySuperuser
 		}
 	}

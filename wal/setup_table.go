@@ -93,7 +93,7 @@ func (s *Server) runTurn(ctx context.Context, t turn, patient bool) error {
 		var sql strings.Builder
 		sql.WriteString(bounds(alterTimeout, alterTakes))
 		for i, f := range t.steps {
-			made := Made{Kind: MadePublicationTable, Name: t.leaf.Quoted()}
+			made := Made{Kind: MadePublicationTable, Name: t.leaf.plain()}
 			if f.leaf != nil {
 				made.Kind, made.Before = MadeIdentity, f.leaf.before()
 			}

@@ -3,6 +3,7 @@ package wal
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -51,6 +52,7 @@ type IdentityFacts struct {
 	Index     string // quoted, of the index that the identity was; empty where it is gone or cannot be it any more
 	Key       bool   // there is a primary key that can be the identity
 	Published bool   // by another publication, with updates or deletions
+	Filtered  bool   // by a publication of those, by columns that the identity that it had lacks
 }
 
 // TriggerFacts is a trigger that notifies.
@@ -114,7 +116,7 @@ func (s *Server) Remains(ctx context.Context) (*Remains, error) {
 	ask("read replica identities", remainingIdentities, func(rows pgx.Rows) error {
 		t := &IdentityFacts{}
 		var name, identity string
-		err := rows.Scan(&name, &t.Owner, &identity, &t.Index, &t.Key, &t.Published)
+		err := rows.Scan(&name, &t.Owner, &identity, &t.Index, &t.Key, &t.Published, &t.Filtered)
 		if t.Identity = 'n'; identity != "" {
 			t.Identity = identity[0]
 		}
@@ -162,11 +164,20 @@ join pg_catalog.pg_publication p on p.oid = r.prpubid
 join pg_catalog.pg_class c on c.oid = r.prrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace`
 
-// remainingIdentities leaves the publications that setup made, or added the table to, out of those that publish a table.
+// remainingIdentities leaves the publications that setup made, or added the table to, out of those that publish a table. A
+// partition is published with what it is a partition of.
 const remainingIdentities = `
 with made as (select m.kind, m.name, m.publication, m.before from mtbreactive.setup m),
      named as (select c.oid, c.relname, c.relowner, c.relreplident, n.nspname, ` + quotedTable + ` as name
-               from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p'))
+               from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p')),
+     others as materialized (
+         select q.oid as publication, t.oid
+         from pg_catalog.pg_publication_tables p
+         join pg_catalog.pg_publication q on q.pubname = p.pubname
+         join named t on t.nspname = p.schemaname and t.relname = p.tablename
+         where (q.pubupdate or q.pubdelete)
+           and not exists (select from made k where k.kind = 'publication' and k.name = p.pubname)
+           and not exists (select from made k where k.kind = 'publication table' and k.publication = p.pubname and k.name = t.name))
 select t.name, pg_catalog.pg_get_userbyid(t.relowner)::pg_catalog.text, t.relreplident::pg_catalog.text,
        coalesce((select '"' || pg_catalog.replace(x.relname, '"', '""') || '"'
                  from pg_catalog.pg_index i join pg_catalog.pg_class x on x.oid = i.indexrelid
@@ -174,10 +185,21 @@ select t.name, pg_catalog.pg_get_userbyid(t.relowner)::pg_catalog.text, t.relrep
                    and made.before in ('INDEX ' || x.relname, 'INDEX "' || pg_catalog.replace(x.relname, '"', '""') || '"')
                  limit 1), ''),
        exists (select from pg_catalog.pg_index i where i.indrelid = t.oid and i.indisprimary and i.indimmediate),
-       exists (select from pg_catalog.pg_publication_tables p join pg_catalog.pg_publication q on q.pubname = p.pubname
-               where p.schemaname = t.nspname and p.tablename = t.relname and (q.pubupdate or q.pubdelete)
-                 and not exists (select from made k where k.kind = 'publication' and k.name = p.pubname)
-                 and not exists (select from made k where k.kind = 'publication table' and k.publication = p.pubname and k.name = t.name))
+       exists (select from others o where o.oid = t.oid or o.oid in (select a.relid from pg_catalog.pg_partition_ancestors(t.oid) a)),
+       exists (select from others o
+               join pg_catalog.pg_publication_rel r on r.prpubid = o.publication and r.prrelid = o.oid
+               join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_publication_rel'::pg_catalog.regclass and d.objid = r.oid
+                    and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = r.prrelid
+               join pg_catalog.pg_attribute b on b.attrelid = d.refobjid and b.attnum = d.refobjsubid
+               where (o.oid = t.oid or o.oid in (select a.relid from pg_catalog.pg_partition_ancestors(t.oid) a))
+                 and pg_catalog.to_jsonb(r) ->> 'prqual' is not null
+                 and not exists (
+                     select from pg_catalog.pg_index i
+                     join pg_catalog.pg_class x on x.oid = i.indexrelid
+                     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any ((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1])
+                     where i.indrelid = t.oid and a.attname = b.attname
+                       and (made.before = 'DEFAULT' and i.indisprimary
+                            or made.before in ('INDEX ' || x.relname, 'INDEX "' || pg_catalog.replace(x.relname, '"', '""') || '"'))))
 from made join named t on t.name = made.name
 where made.kind = 'replica identity'`
 
@@ -198,11 +220,19 @@ func (r *Remains) Removals(slot, publication string) []Removal {
 		}
 	}
 	for _, t := range r.Triggers {
-		list = append(list, Removal{
-			What: "trigger " + t.Name + " on " + t.Table, SQL: fmt.Sprintf("DROP TRIGGER %s ON %s;", t.Name, t.Table), Owner: t.Owner, Table: t.Table,
-		})
+		name, table := requote(t.Name), requote(t.Table)
+		list = append(list, Removal{What: "trigger " + name + " on " + table, SQL: fmt.Sprintf("DROP TRIGGER %s ON %s;", name, table), Owner: t.Owner, Table: table})
 	}
 	return list
+}
+
+var quotedIdentifier = regexp.MustCompile(`"(?:[^"]|"")*"`)
+
+// requote gives quoted names as Quote does, which keeps a statement in one line.
+func requote(names string) string {
+	return quotedIdentifier.ReplaceAllStringFunc(names, func(name string) string {
+		return Quote(strings.ReplaceAll(name[1:len(name)-1], `""`, `"`))
+	})
 }
 
 func (r *Remains) made(kind MadeKind, name string) bool {
@@ -245,7 +275,7 @@ func (r *Remains) removePublications(configured string) []Removal {
 			}
 			list = append(list, Removal{
 				What: "table " + m.Name + " in publication " + m.Publication, Owner: r.Publications[m.Publication],
-				SQL: fmt.Sprintf("ALTER PUBLICATION %s DROP TABLE ONLY %s;", quote(m.Publication), m.Name),
+				SQL: fmt.Sprintf("ALTER PUBLICATION %s DROP TABLE ONLY %s;", quote(m.Publication), requote(m.Name)),
 			})
 		}
 	}
@@ -261,9 +291,10 @@ func (r *Remains) restoreIdentity(m Made) Removal {
 	t := r.Tables[m.Name]
 	to := m.Before
 	if t != nil && strings.HasPrefix(m.Before, "INDEX ") {
-		to = "USING INDEX " + t.Index
+		to = "USING INDEX " + requote(t.Index)
 	}
-	sql := fmt.Sprintf("ALTER TABLE ONLY %s REPLICA IDENTITY %s;", m.Name, to)
+	name := requote(m.Name)
+	sql := fmt.Sprintf("ALTER TABLE ONLY %s REPLICA IDENTITY %s;", name, to)
 	switch {
 	case t == nil:
 		one.Left = "the table is gone, or has another name"
@@ -275,8 +306,10 @@ func (r *Remains) restoreIdentity(m Made) Removal {
 		one.Left = fmt.Sprintf("it is remembered as %q, which is none", m.Before)
 	case t.Published && (m.Before == "NOTHING" || m.Before == "DEFAULT" && !t.Key):
 		one.Left, one.Advice = "another publication has the table, and with "+m.Before+" the server would refuse its updates", sql
+	case t.Filtered:
+		one.Left, one.Advice = "another publication filters its rows by columns that the identity would lack, and the server would refuse its updates", sql
 	default:
-		one.SQL, one.Owner, one.Table = sql, t.Owner, m.Name
+		one.SQL, one.Owner, one.Table = sql, t.Owner, name
 	}
 	return one
 }

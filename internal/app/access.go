@@ -145,7 +145,7 @@ func (a *access) policies(ctx context.Context, cfg *config.Config, pool *pgxpool
 		for _, table := range reads {
 			why, fix := facts.Policies(table, "the query of authorize reads it", entry.RowSecurity == config.RowSecurityBypassed, true)
 			if why != "" {
-				findings = append(findings, wal.Finding{Check: "authorize of channel " + entry.Channel, Level: wal.Fail, Detail: why, Fix: wal.PolicySQL(fix)})
+				findings = append(findings, wal.Finding{Check: "authorize of channel " + entry.Channel, Level: wal.Fail, Detail: why, Fix: wal.PolicyFix(fix)})
 			}
 		}
 	}

@@ -120,9 +120,9 @@ func printFindings(out io.Writer, findings []wal.Finding) {
 		for i, f := range g.Findings {
 			if f.Fix != "" && f.By != "" && f.By != by {
 				by = f.By
-				fmt.Fprintf(out, "-- as %s:\n", by)
+				fmt.Fprintf(out, "-- as %s:\n", wal.Line(by))
 			}
-			fmt.Fprintf(out, "%-6s %s: %s\n", label(f.Level), f.Check, f.Detail)
+			fmt.Fprintf(out, "%-6s %s: %s\n", label(f.Level), wal.Line(f.Check), wal.Line(f.Detail))
 			costs = costs || strings.Contains(f.Fix, "REPLICA IDENTITY FULL")
 			for _, text := range []string{f.Fix, f.Or} {
 				if text != "" && (text == f.Fix || i == 0) {
@@ -131,7 +131,7 @@ func printFindings(out io.Writer, findings []wal.Finding) {
 			}
 		}
 		if more := g.Summary(); more != "" {
-			fmt.Fprintf(out, "%-6s %s\n       -- `reactive-gw doctor --sql` prints the SQL for all of them\n", label(g.More[0].Level), more)
+			fmt.Fprintf(out, "%-6s %s\n       -- `reactive-gw doctor --sql` prints the SQL for all of them\n", label(g.More[0].Level), wal.Line(more))
 		}
 	}
 	if costs {
@@ -149,7 +149,7 @@ func printSQL(out io.Writer, findings []wal.Finding) {
 		}
 		if f.By != by && f.By != "" {
 			by = f.By
-			fmt.Fprintf(out, "\n-- as %s:\n", by)
+			fmt.Fprintf(out, "\n-- as %s:\n", wal.Line(by))
 		}
 		fmt.Fprintln(out, f.Fix)
 	}

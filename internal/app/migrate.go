@@ -126,9 +126,12 @@ func forbidden(err error) bool {
 
 const schemaCheck = "schema mtbreactive"
 
-// foreignFinding refuses a schema that is not the gateway's own. Nothing of it was used.
+// foreignFinding refuses a schema that is not the gateway's own. Nothing of it was used. The SQL drops what may be a gateway's of
+// another role, so it is in comments: doctor's output may go to psql unread.
 func foreignFinding(err *migrations.ForeignError) wal.Finding {
-	return wal.Finding{Check: schemaCheck, Level: wal.Fail, Detail: "is not the gateway's own: " + err.Detail(), Fix: err.Fix()}
+	return wal.Finding{
+		Check: schemaCheck, Level: wal.Fail, Detail: "is not the gateway's own: " + err.Detail(), Fix: "-- " + strings.ReplaceAll(err.Fix(), "\n", "\n-- "),
+	}
 }
 
 // migrateError adds the remedy to an error of a role that may not migrate, and of a schema that is not ours.

@@ -82,7 +82,7 @@ type uninstaller struct {
 // take lists one thing or, with yes, removes it. The error is of the connection.
 func (u *uninstaller) take(ctx context.Context, one wal.Removal, yes bool) error {
 	if one.Left != "" {
-		fmt.Fprintf(u.out, "left   %s: %s\n", one.What, one.Left)
+		fmt.Fprintf(u.out, "left   %s: %s\n", wal.Line(one.What), wal.Line(one.Left))
 		u.print(one.Advice)
 		return nil
 	}
@@ -92,12 +92,12 @@ func (u *uninstaller) take(ctx context.Context, one wal.Removal, yes bool) error
 		whose = fmt.Sprintf(", by role %s or a superuser: role %s may not", one.Owner, u.remains.Role)
 	}
 	if !yes {
-		fmt.Fprintf(u.out, "remove %s%s\n", one.What, whose)
+		fmt.Fprintf(u.out, "remove %s%s\n", wal.Line(one.What), whose)
 		u.print(one.SQL)
 		return nil
 	}
 	if one.What == schemaRemoved && len(u.failed) > 0 {
-		fmt.Fprintf(u.out, "left   %s: it remembers what was not removed\n", one.What)
+		fmt.Fprintf(u.out, "left   %s: it remembers what was not removed\n", wal.Line(one.What))
 		return nil
 	}
 	var err error
@@ -107,11 +107,11 @@ func (u *uninstaller) take(ctx context.Context, one wal.Removal, yes bool) error
 	refused := (*pgconn.PgError)(nil)
 	switch {
 	case !may:
-		fmt.Fprintf(u.out, "FAIL   %s%s\n", one.What, whose)
+		fmt.Fprintf(u.out, "FAIL   %s%s\n", wal.Line(one.What), whose)
 	case err == nil:
-		fmt.Fprintf(u.out, "removed %s\n", one.What)
+		fmt.Fprintf(u.out, "removed %s\n", wal.Line(one.What))
 	case errors.Is(err, wal.ErrLocked), errors.As(err, &refused):
-		fmt.Fprintf(u.out, "FAIL   %s: %v\n", one.What, err)
+		fmt.Fprintf(u.out, "FAIL   %s: %v\n", wal.Line(one.What), err)
 	default:
 		return err
 	}

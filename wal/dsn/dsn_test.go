@@ -178,6 +178,11 @@ func TestP74ConnectionStringsThatNoRetryMends(t *testing.T) {
 		"host=db user=app password='canary":                                            "has a single quote that is not closed",
 		"host=db service=nosuch":                                                       "has a service that cannot be used",
 		"postgres://app@db/shop?sslmode":                                               "has a parameter that is not NAME=VALUE",
+		"host=db;port=5432;user=app;password=canary;dbname=shop":                       "separates its parameters with another character",
+		"Host=db;Username=app;Password=canary;Database=shop":                           "separates its parameters with another character",
+		"Server=db;Port=5432;User Id=app;Password=canary;Database=shop":                "separates its parameters with another character",
+		"host=db,password=canary":                                                      "separates its parameters with another character",
+		"dbname=shop&password=canary":                                                  "separates its parameters with another character",
 		"canary":                                                                       "is not a PostgreSQL connection string",
 	} {
 		_, err := Parse(text)

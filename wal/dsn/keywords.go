@@ -1,8 +1,15 @@
 package dsn
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 const spaces = " \t\n\r\v\f"
+
+// otherSeparator is what .NET, ODBC and PHP write between parameters: for libpq all that follows is part of one value, which may
+// be one that is shown, such as host.
+var otherSeparator = regexp.MustCompile(`[;,&]\s*[A-Za-z][A-Za-z_ ]*=`)
 
 // splitKeywords reads keyword/value pairs as libpq does (conninfo_parse).
 func splitKeywords(text string) ([]parameter, error) {
@@ -34,6 +41,9 @@ func splitKeywords(text string) ([]parameter, error) {
 		}
 		if p.name == strings.ToUpper(p.name) && strings.Contains(p.value, "://") {
 			return nil, &Error{"begins with the name of a variable", "write what follows the first ="}
+		}
+		if p.name != "password" && p.name != "sslpassword" && p.name != "options" && otherSeparator.MatchString(p.value) {
+			return nil, &Error{"separates its parameters with another character than a space", wholeFix}
 		}
 		given = append(given, p)
 	}

@@ -39,6 +39,8 @@ type Facts struct {
 	Settings Settings
 	// RowSecurity is of tables that have any, or are above some that have.
 	RowSecurity map[TableName]RowSecurity
+	// StrangersCode is of tables that only have any.
+	StrangersCode map[TableName]StrangersCode
 }
 
 // Table returns the table of a name, or nil.
@@ -194,6 +196,9 @@ func readFacts(ctx context.Context, b Backend, slot, publication string) (*Facts
 	}
 	f.Settings = *settings
 	if f.RowSecurity, err = readRowSecurity(ctx, b); err != nil {
+		return nil, err
+	}
+	if f.StrangersCode, err = readStrangersCode(ctx, b); err != nil {
 		return nil, err
 	}
 	f.Tables, err = loadTables(ctx, b, f.Nameless)

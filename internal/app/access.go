@@ -74,7 +74,11 @@ func (a *access) authorize(ctx context.Context, cfg *config.Config, tables *serv
 			fail(place+".webhook", err, plainHTTPFix("authorize"))
 			continue
 		case err == nil:
-			if c, ok := authorizer.(checker); ok {
+			if q, ok := authorizer.(*auth.SQL); ok { // before it is run for the first time
+				sql, _ := q.Text()
+				err = wal.MayPlan(ctx, path.pool, sql)
+			}
+			if c, ok := authorizer.(checker); ok && err == nil {
 				err = c.Check(ctx)
 			}
 			if wal.Temporary(err) && !auth.Unanswerable(err) {

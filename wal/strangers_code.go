@@ -80,7 +80,7 @@ func refuseStrangersCode(ctx context.Context, q Querier, relations []uint32) err
 		return err
 	})
 	if err == nil && len(found) > 0 {
-		err = fmt.Errorf("%w: %s; drop that, or run %s", ErrStrangersCode, strings.Join(found, ", "), strings.Join(fixes, " "))
+		err = fmt.Errorf("%w: %s; drop that or, if you have read the functions and trust them, run %s", ErrStrangersCode, strings.Join(found, ", "), strings.Join(fixes, " "))
 	}
 	return err
 }
@@ -111,7 +111,7 @@ func MayPlan(ctx context.Context, db Beginner, sql string) error {
 	})
 }
 
-// StrangersCode is what reading a table would run, and the SQL that makes it one's own.
+// StrangersCode is what reading a table would run, and the SQL that makes it one's own. Nobody should run that unread.
 type StrangersCode struct{ What, Fix []string }
 
 func readStrangersCode(ctx context.Context, q Querier) (map[TableName]StrangersCode, error) {
@@ -138,6 +138,7 @@ func (j *judge) strangersCode(t WantedTable) {
 	if t.Watched {
 		level, then = Fail, "it says who may see what, so nobody could be let in"
 	}
-	j.tableFinding(t, level, "calls functions of others where it is read", strings.Join(c.Fix, "\n"),
+	j.tableFinding(t, level, "calls functions of others where it is read",
+		"-- drop what calls them or, once you have read them and trust them:\n-- "+strings.Join(c.Fix, "\n-- "),
 		"reading it would run as role %s: %s; %s", j.facts.Role, strings.Join(c.What, ", "), then).By = bySuperuser
 }

@@ -48,6 +48,9 @@ func connConfig(url string) (*pgx.ConnConfig, error) {
 // have built-in functions only.) So do publications' row filters, which may call no function and no operator of a user. A view
 // runs what its owner wrote, and so does a foreign table, with our user mapping: identify refuses both.
 //
+// Definitions are compared as the catalog prints them, in transactions that see what was made meanwhile: so quote_all_identifiers
+// and default_transaction_isolation are what they are by default.
+//
 // Planning a query may still run what the table's owner wrote: see ErrStrangersCode. constraint_exclusion is off so that CHECK
 // constraints, at least, are not looked at.
 //
@@ -59,6 +62,7 @@ func pin(config *pgconn.Config, trusted []string) {
 	settings["standard_conforming_strings"] = "on"
 	settings["constraint_exclusion"] = "off"
 	settings["quote_all_identifiers"] = "off"
+	settings["default_transaction_isolation"] = "read committed"
 	for name, value := range settings {
 		unpin(config, name)
 		config.RuntimeParams[name] = value

@@ -75,7 +75,8 @@ func TestFindings(t *testing.T) {
 		"a stranger's function": {func(f *wal.Facts, w *wal.Wanted) {
 			f.StrangersCode = map[wal.TableName]wal.StrangersCode{name: {What: []string{"function f() of role mallory in index i"}, Fix: []string{"ALTER ROUTINE f() OWNER TO shop;"}}}
 		},
-			"table public.orders", wal.Warn, "its snapshots are refused", "-- ALTER ROUTINE f() OWNER TO shop;"},
+			"table public.orders", wal.Warn, "its snapshots are refused",
+			"-- drop what calls them or, once you have read them and trust them:\n-- ALTER ROUTINE f() OWNER TO shop;"},
 		"unreadable table": {func(_ *wal.Facts, w *wal.Wanted) { table(w).Unreadable = true },
 			"table public.orders", wal.Warn, "role shop may not read it", `GRANT USAGE ON SCHEMA "public" TO "shop"; GRANT SELECT ON "public"."orders" TO "shop";`},
 		"pooler": {func(f *wal.Facts, _ *wal.Wanted) { f.ProxyInBetween = true },

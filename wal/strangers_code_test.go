@@ -4,9 +4,11 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/reactive-gw/reactive-gw/cdc"
 	"github.com/reactive-gw/reactive-gw/internal/pgtest"
 	"github.com/reactive-gw/reactive-gw/wal"
 )
@@ -116,5 +118,33 @@ func TestS1NoViewIsExpandedForUs(t *testing.T) {
 	}
 	if _, err := trusting.Exec(t.Context(), "select from seen"); err != nil {
 		t.Errorf("operators' queries may read views: %v", err)
+	}
+}
+
+// Who makes the schema after it was dropped, while a gateway runs, has none of their triggers fired by it.
+func TestS2ATableOfOursThatIsMadeByAStranger(t *testing.T) {
+	t.Parallel()
+	url := database(t)
+	server := newServer(t, url)
+	mallory, as := stranger(t, url, "mallory")
+	pgtest.Exec(t, url, "grant create on database "+query[string](t, server.Pool, "select current_database()")+" to "+mallory)
+	pgtest.Exec(t, as, "create schema mtbreactive", "grant usage on schema mtbreactive to public",
+		`create table mtbreactive.checkpoint (slot text primary key, system_id text, timeline int, commit_lsn pg_lsn, end_lsn pg_lsn, saved_at timestamptz, epoch text,
+			reached_lsn pg_lsn, released_lsn pg_lsn, postmaster_start timestamptz, reset_reason text, reset_detail text, reset_at timestamptz)`,
+		"create table mtbreactive.setup (kind text, name text, publication text, before text)",
+		"grant all on all tables in schema mtbreactive to public",
+		`create function mtbreactive.evil() returns trigger language plpgsql as $$begin raise exception 'hostile'; end$$`,
+		"create trigger t before insert or update on mtbreactive.checkpoint for each statement execute function mtbreactive.evil()",
+		"create trigger t before insert on mtbreactive.setup for each statement execute function mtbreactive.evil()")
+	checkpoints := &wal.Checkpoints{Pool: server.Pool, Slot: server.Slot}
+	_, loaded := checkpoints.Load(t.Context())
+	for what, err := range map[string]error{
+		"save": checkpoints.Save(t.Context(), cdc.Checkpoint{Epoch: "e"}), "begin": checkpoints.Begin(t.Context(), &wal.StoredCheckpoint{}),
+		"restarted": checkpoints.Restarted(t.Context(), "e", time.Now()), "load": loaded,
+		"record": server.Record(t.Context(), server.Pool, wal.Made{Kind: wal.MadeSlot, Name: "s"}),
+	} {
+		if !errors.Is(err, wal.ErrForeignTable) || !strings.Contains(err.Error(), mallory) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }

@@ -52,7 +52,7 @@ func TestS1WhatThePlannerWouldCalculate(t *testing.T) {
 			}
 			_, err := wal.CheckTable(t.Context(), server.Pool, item, "list_id")
 			want("a query of ours", err)
-			trusting, err := wal.OpenPool(t.Context(), url, wal.PoolOptions{Path: []string{"pg_catalog"}})
+			trusting, err := wal.OpenPool(t.Context(), url, wal.PoolOptions{Views: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,7 +104,7 @@ func TestS1NoViewIsExpandedForUs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trusting, err := wal.OpenPool(t.Context(), url, wal.PoolOptions{Path: []string{"public"}})
+	trusting, err := wal.OpenPool(t.Context(), url, wal.PoolOptions{Path: []string{"public"}, Views: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -176,7 +176,7 @@ func (s *Service) openQueryPools(ctx context.Context) (err error) {
 		return err
 	}
 	s.queryPool, err = wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.PoolOptions{
-		Path: s.queryPath.Trusted, MaxConns: int32(s.cfg.DatabasePool), MaxRowBytes: s.cfg.QueueBytes / 2,
+		Path: s.queryPath.Trusted, Views: true, MaxConns: int32(s.cfg.DatabasePool), MaxRowBytes: s.cfg.QueueBytes / 2,
 	})
 	return err
 }

@@ -122,7 +122,16 @@ func (i *inspection) status(ctx context.Context, want *shape, pool *pgxpool.Pool
 	if err != nil {
 		return nil, err
 	}
-	return states, i.judge(want, pending(states))
+	// Looked at again: another gateway may have applied some since.
+	var now *inspection
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		now, err = inspect(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return states, now.judge(want, pending(states))
 }
 
 func pending(states []State) bool {

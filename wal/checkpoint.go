@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
@@ -47,6 +48,9 @@ func (c *Checkpoints) Load(ctx context.Context) (*StoredCheckpoint, error) {
 	s := &StoredCheckpoint{}
 	var commit, end, reached, released string
 	var resetAt *time.Time
+	if err := refuseForeignTable(ctx, c.Pool, checkpointTable); err != nil {
+		return nil, fmt.Errorf("load checkpoint: %w", err)
+	}
 	err := c.Pool.QueryRow(ctx, `
 		select epoch, system_id, timeline, postmaster_start, commit_lsn::pg_catalog.text, end_lsn::pg_catalog.text, reached_lsn::pg_catalog.text,
 		       released_lsn::pg_catalog.text, saved_at, reset_reason, reset_detail, reset_at
@@ -73,13 +77,21 @@ func (c *Checkpoints) Load(ctx context.Context) (*StoredCheckpoint, error) {
 	return s, nil
 }
 
+// exec writes, unless the table is somebody else's by now.
+func (c *Checkpoints) exec(ctx context.Context, sql string, args ...any) (tag pgconn.CommandTag, err error) {
+	if err := refuseForeignTable(ctx, c.Pool, checkpointTable); err != nil {
+		return tag, err
+	}
+	return c.Pool.Exec(ctx, sql, args...)
+}
+
 // Begin puts s, of a new epoch, in the place of what is there.
 func (c *Checkpoints) Begin(ctx context.Context, s *StoredCheckpoint) error {
 	var resetAt *time.Time
 	if !s.Reset.At.IsZero() {
 		resetAt = &s.Reset.At
 	}
-	_, err := c.Pool.Exec(ctx, `
+	_, err := c.exec(ctx, `
 		insert into mtbreactive.checkpoint as c (slot, epoch, system_id, timeline, postmaster_start, commit_lsn, end_lsn,
 			reached_lsn, released_lsn, reset_reason, reset_detail, reset_at)
 		values ($1, $2, $3, $4, $5, $6::pg_catalog.text::pg_catalog.pg_lsn, $7::pg_catalog.text::pg_catalog.pg_lsn,
@@ -98,7 +110,7 @@ func (c *Checkpoints) Begin(ctx context.Context, s *StoredCheckpoint) error {
 
 // Restarted notes that the epoch goes on with the run of the server that began at the given time.
 func (c *Checkpoints) Restarted(ctx context.Context, epoch string, at time.Time) error {
-	_, err := c.Pool.Exec(ctx, "update mtbreactive.checkpoint set postmaster_start = $3 where slot = $1 and epoch = $2", c.Slot, epoch, at)
+	_, err := c.exec(ctx, "update mtbreactive.checkpoint set postmaster_start = $3 where slot = $1 and epoch = $2", c.Slot, epoch, at)
 	if err != nil {
 		return fmt.Errorf("note the server's start: %w", err)
 	}
@@ -111,7 +123,7 @@ func (c *Checkpoints) Restarted(ctx context.Context, epoch string, at time.Time)
 func (c *Checkpoints) Save(ctx context.Context, at cdc.Checkpoint) error {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout) // a dead connection must not look like one that is at work
 	defer cancel()
-	tag, err := c.Pool.Exec(ctx, `
+	tag, err := c.exec(ctx, `
 		update mtbreactive.checkpoint set saved_at = pg_catalog.now(),
 			commit_lsn = greatest(commit_lsn, $3::pg_catalog.text::pg_catalog.pg_lsn), end_lsn = greatest(end_lsn, $4::pg_catalog.text::pg_catalog.pg_lsn),
 			reached_lsn = greatest(reached_lsn, $5::pg_catalog.text::pg_catalog.pg_lsn), released_lsn = greatest(released_lsn, $6::pg_catalog.text::pg_catalog.pg_lsn)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -133,7 +134,8 @@ from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass($1)`
 
 // identify gives the OID of a table that the transaction has locked. The name is looked up as it is now, and not as the
 // transaction's snapshot has it; so are the names in the query that follows. Nobody renames, drops or alters a table that
-// is locked. The owner of a schema can still rename that, but then has to do it in between.
+// is locked. The owner of a schema can still rename that, but then has to do it in between, and a view in its place is not
+// expanded: see restrict.
 func identify(ctx context.Context, tx pgx.Tx, t TableName) (oid uint32, partitioned bool, err error) {
 	var plain bool
 	switch err := tx.QueryRow(ctx, identified, t.plain()).Scan(&oid, &partitioned, &plain); {
@@ -144,6 +146,9 @@ func identify(ctx context.Context, tx pgx.Tx, t TableName) (oid uint32, partitio
 	case !plain:
 		return 0, false, fmt.Errorf("%s: %w", t, ErrNotATable)
 	}
+	if err := refuseStrangersCode(ctx, tx, []uint32{oid}); err != nil {
+		return 0, false, fmt.Errorf("%s: %w", t, err)
+	}
 	return oid, partitioned, nil
 }
 
@@ -151,6 +156,9 @@ func identify(ctx context.Context, tx pgx.Tx, t TableName) (oid uint32, partitio
 // The statement is never run.
 func lockByParsing(ctx context.Context, conn *pgconn.PgConn, t TableName) error {
 	_, err := conn.Prepare(ctx, "", "SELECT FROM "+t.Quoted(), nil)
+	if hasCode(err, pgerrcode.ObjectNotInPrerequisiteState) { // a view, or a foreign table: see restrict
+		return fmt.Errorf("%s: %w: %w", t, ErrNotATable, err)
+	}
 	return err
 }
 
@@ -200,6 +208,9 @@ func (c *TableCheck) Within(ctx context.Context, db Beginner, f func(tx pgx.Tx) 
 func (c *TableCheck) locked(ctx context.Context, db Beginner, f func(tx pgx.Tx) error) error {
 	return pgx.BeginTxFunc(ctx, db, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		if err := lockByParsing(ctx, tx.Conn().PgConn(), c.Table); err != nil {
+			return err
+		}
+		if err := restrict(ctx, tx.Conn(), true); err != nil {
 			return err
 		}
 		return f(tx)

@@ -48,12 +48,21 @@ func connConfig(url string) (*pgx.ConnConfig, error) {
 // have built-in functions only.) So do publications' row filters, which may call no function and no operator of a user. A view
 // runs what its owner wrote, and so does a foreign table, with our user mapping: identify refuses both.
 //
+// Definitions are compared as the catalog prints them, in transactions that see what was made meanwhile: so quote_all_identifiers
+// and default_transaction_isolation are what they are by default.
+//
+// Planning a query may still run what the table's owner wrote: see ErrStrangersCode. constraint_exclusion is off so that CHECK
+// constraints, at least, are not looked at.
+//
 // row_security is off: a query that policies would narrow fails with 42501 instead of showing less, and no policy runs.
 func pin(config *pgconn.Config, trusted []string) {
 	settings := values.Settings()
 	settings["search_path"] = searchPath(trusted)
 	settings["row_security"] = "off"
 	settings["standard_conforming_strings"] = "on"
+	settings["constraint_exclusion"] = "off"
+	settings["quote_all_identifiers"] = "off"
+	settings["default_transaction_isolation"] = "read committed"
 	for name, value := range settings {
 		unpin(config, name)
 		config.RuntimeParams[name] = value
@@ -88,6 +97,8 @@ type PoolOptions struct {
 	// Path are schemas that names without one are looked for in, behind pg_catalog: those of Path.Trusted, for queries that
 	// operators wrote. Without any, a name without a schema is a built-in one.
 	Path []string
+	// Views lets queries read views, which those of operators may.
+	Views bool
 	// MaxConns bounds the connections; 0 is four.
 	MaxConns int32
 	// MaxRowBytes bounds a row that a query returns, where it is not 0: a bigger one ends the connection before it is held.
@@ -111,7 +122,7 @@ func OpenPool(ctx context.Context, url string, options PoolOptions) (*pgxpool.Po
 		}
 		return err
 	}
-	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error { return checkPinned(ctx, c, options.Path) }
+	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error { return checkPinned(ctx, c, options) }
 	config.MaxConns = cmp.Or(options.MaxConns, poolSize)
 	config.MinConns = 0
 	if options.MaxRowBytes > 0 {
@@ -125,7 +136,8 @@ var ErrNotPinned = errors.New("the session does not have the search_path and row
 	"a pooler in between ignores them. Give databaseUrl the server's own address")
 
 // checkPinned refuses a session without its settings, and one whose path has a schema in which others may create by now.
-func checkPinned(ctx context.Context, c *pgx.Conn, trusted []string) error {
+func checkPinned(ctx context.Context, c *pgx.Conn, options PoolOptions) error {
+	trusted := options.Path
 	// Only names with their schema, and no operator: the path may be anything.
 	const pinned = "SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_setting('row_security')"
 	result := c.PgConn().ExecParams(ctx, pinned, nil, nil, nil, nil).Read()
@@ -134,6 +146,11 @@ func checkPinned(ctx context.Context, c *pgx.Conn, trusted []string) error {
 	}
 	if row := result.Rows[0]; string(row[0]) != searchPath(trusted) || string(row[1]) != "off" {
 		return ErrNotPinned
+	}
+	if !options.Views {
+		if err := restrict(ctx, c, false); err != nil {
+			return err
+		}
 	}
 	if len(trusted) == 0 {
 		return nil
@@ -146,6 +163,17 @@ func closeBriefly(ctx context.Context, conn interface{ Close(context.Context) er
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
 	_ = conn.Close(ctx)
+}
+
+// restrict keeps a session, or a transaction, of our own queries from expanding a view and from asking a foreign table, also
+// where its owner puts one in the place of a table at the worst moment. Minor releases from before August 2024 do not have the setting.
+func restrict(ctx context.Context, c *pgx.Conn, transaction bool) error {
+	const restriction = `select pg_catalog.set_config(s.name, 'view, foreign-table', %t) from pg_catalog.pg_settings s
+		where s.name = 'restrict_nonsystem_relation_kind'`
+	if err := c.PgConn().ExecParams(ctx, fmt.Sprintf(restriction, transaction), nil, nil, nil, nil).Read().Err; err != nil {
+		return fmt.Errorf("restrict queries to tables: %w", err)
+	}
+	return nil
 }
 
 // connectReplication opens a connection in logical replication mode (PostgreSQL manual, "Streaming Replication

@@ -42,6 +42,8 @@ type Facts struct {
 	Others map[uint32]forbids
 	// RowSecurity is of tables that have any, or are above some that have.
 	RowSecurity map[TableName]RowSecurity
+	// StrangersCode is of tables that only have any.
+	StrangersCode map[TableName]StrangersCode
 }
 
 // Table returns the table of a name, or nil.
@@ -76,7 +78,9 @@ type SlotFacts struct {
 type PublicationFacts struct {
 	AllTables bool
 	// Owner is its owner where the gateway's role may not act as it, and empty where it may.
-	Owner     string
+	Owner string
+	// Stranger is its owner where that is neither the gateway's role, nor a member of it, nor a superuser, nor the owner of the database.
+	Stranger  string
 	ViaRoot   bool
 	Insert    bool
 	Update    bool
@@ -132,8 +136,12 @@ const publicationFacts = `
 select puballtables, pubviaroot, pubinsert, pubupdate, pubdelete, pubtruncate,
        coalesce(pg_catalog.to_jsonb(p) ->> 'pubgencols', 'n') = 's',
        case when pg_catalog.pg_has_role(pubowner, 'USAGE') then '' else pg_catalog.pg_get_userbyid(pubowner) end,
-       coalesce(pg_catalog.obj_description(p.oid, 'pg_publication'), '')
-from pg_catalog.pg_publication p where pubname = $1`
+       coalesce(pg_catalog.obj_description(p.oid, 'pg_publication'), ''),
+       case when o.rolsuper or pubowner = d.datdba or pg_catalog.pg_has_role(pubowner, session_user, 'MEMBER') then '' else o.rolname end
+from pg_catalog.pg_publication p
+join pg_catalog.pg_roles o on o.oid = pubowner
+join pg_catalog.pg_database d on d.datname = pg_catalog.current_database()
+where pubname = $1`
 
 // publicationTables has row filters and column lists from version 15 on.
 const publicationTables = `
@@ -205,6 +213,9 @@ func readFacts(ctx context.Context, b Backend, slot, publication string) (*Facts
 	if f.RowSecurity, err = readRowSecurity(ctx, b); err != nil {
 		return nil, err
 	}
+	if f.StrangersCode, err = readStrangersCode(ctx, b); err != nil {
+		return nil, err
+	}
 	f.Tables, err = loadTables(ctx, b, f.Nameless)
 	return f, err
 }
@@ -237,7 +248,7 @@ func readPublication(ctx context.Context, q Querier, name string, version int, w
 			Tables: map[TableName]bool{}, Filtered: map[TableName]bool{}, Columns: map[TableName][]string{}, Listed: map[TableName]bool{}, Fresh: map[TableName]bool{},
 		}
 		var comment string
-		err := rows.Scan(&p.AllTables, &p.ViaRoot, &p.Insert, &p.Update, &p.Delete, &p.Truncate, &p.Generated, &p.Owner, &comment)
+		err := rows.Scan(&p.AllTables, &p.ViaRoot, &p.Insert, &p.Update, &p.Delete, &p.Truncate, &p.Generated, &p.Owner, &comment, &p.Stranger)
 		p.Waiting = parseWaiting(comment)
 		return err
 	})

@@ -24,6 +24,11 @@ func (j *judge) publication() {
 		"publication %s sends changes of partitioned tables under the names of their partitions")
 	j.option(p.Generated || j.facts.Version < generatedVersion, func(t WantedTable) bool { return t.has(StoredGenerated) }, publishGenerated,
 		"publication %s leaves out the generated columns of tables: with REPLICA IDENTITY FULL the server would refuse updates of them")
+	if p.Stranger != "" {
+		f := j.add("publication", Warn, fmt.Sprintf("-- unless it is meant so: ALTER PUBLICATION %s OWNER TO %s;", name, quote(j.facts.Role)),
+			"publication %s belongs to role %s, who can take tables and rows out of it, or drop it: clients would start over, or miss changes", j.want.Publication, p.Stranger)
+		f.phase, f.By = phasePublication, bySuperuser
+	}
 	if len(j.findings) == before {
 		j.add("publication", Good, "", "%s has %d tables", j.want.Publication, len(p.Tables)).phase = phasePublication
 	}

@@ -21,6 +21,7 @@ func (j *judge) table(t WantedTable) {
 	}
 	needed := slices.Concat(t.PrimaryKey, t.Scopes)
 	j.rowSecurity(t)
+	j.strangersCode(t)
 	j.columnList(t, needed)
 	j.readable(t)
 	j.identity(t, needed)

@@ -70,6 +70,13 @@ func TestFindings(t *testing.T) {
 			"encoding", wal.Fail, "SQL_ASCII", "-- move the data to a database made with ENCODING 'UTF8'"},
 		"role": {func(f *wal.Facts, _ *wal.Wanted) { f.Replication, f.Role = false, `the "shop"` },
 			"role", wal.Fail, `role the "shop" may not open replication connections`, `ALTER ROLE "the ""shop""" REPLICATION;`},
+		"a stranger's publication": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication.Stranger = "mallory" },
+			"publication", wal.Warn, "publication Shop belongs to role mallory", `-- unless it is meant so: ALTER PUBLICATION "Shop" OWNER TO "shop";`},
+		"a stranger's function": {func(f *wal.Facts, w *wal.Wanted) {
+			f.StrangersCode = map[wal.TableName]wal.StrangersCode{name: {What: []string{"function f() of role mallory in index i"}, Fix: []string{"ALTER ROUTINE f() OWNER TO shop;"}}}
+		},
+			"table public.orders", wal.Warn, "its snapshots are refused",
+			"-- drop what calls them or, once you have read them and trust them:\n-- ALTER ROUTINE f() OWNER TO shop;"},
 		"unreadable table": {func(_ *wal.Facts, w *wal.Wanted) { table(w).Unreadable = true },
 			"table public.orders", wal.Warn, "role shop may not read it", `GRANT USAGE ON SCHEMA "public" TO "shop"; GRANT SELECT ON "public"."orders" TO "shop";`},
 		"pooler": {func(f *wal.Facts, _ *wal.Wanted) { f.ProxyInBetween = true },

@@ -85,7 +85,7 @@ func Judge(err error) Verdict {
 		return Verdict{}
 	case errors.As(err, &setup):
 		return setup.verdict()
-	case errors.Is(err, ErrMessage), errors.Is(err, ErrNotPinned), errors.Is(err, ErrNotATable), errors.Is(err, ErrIncomparable):
+	case errors.Is(err, ErrMessage), errors.Is(err, ErrNotPinned), errors.Is(err, ErrNotATable), errors.Is(err, ErrIncomparable), errors.Is(err, ErrStrangersCode), errors.Is(err, ErrForeignTable):
 		return Verdict{Prospect: Permanent, What: err.Error()}
 	case errors.As(err, &interruption{}):
 		return Verdict{What: err.Error(), Do: "nothing"}

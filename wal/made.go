@@ -54,6 +54,9 @@ func (s *Server) record(ctx context.Context, q recorder, m Made) error {
 			zap.String("kind", string(m.Kind)), zap.String("name", m.Name))
 		return nil
 	}
+	if err := refuseForeignTable(ctx, q, setupTable); err != nil {
+		return fmt.Errorf("remember what setup made: %w", err)
+	}
 	publication := ""
 	if m.Kind == MadePublicationTable {
 		publication = s.Publication

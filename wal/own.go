@@ -1,9 +1,14 @@
 package wal
 
 import (
+	"context"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/reactive-gw/reactive-gw/cdc"
 )
@@ -16,8 +21,40 @@ const (
 	ownSchema = "mtbreactive"
 	// outboxTable is what mtbreactive.emit and mtbreactive.set_origin write into: see migrations/0005_outbox.sql.
 	outboxTable       = "outbox"
+	checkpointTable   = "checkpoint"
+	setupTable        = "setup"
 	outboxPublication = "mtbreactive_outbox"
 )
+
+// ErrForeignTable says that a table of our schema is somebody else's, who could have code of theirs run by what is written into it.
+var ErrForeignTable = errors.New("the table is not the gateway's own: look at it, run DROP SCHEMA mtbreactive CASCADE, and restart the gateway")
+
+// foreignTable finds the owner of a table of our schema, or of the schema, that is neither our role, nor a superuser, nor the
+// owner of the database.
+const foreignTable = `
+select coalesce((
+    select r.rolname::pg_catalog.text
+    from pg_catalog.pg_namespace n
+    join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = $2
+    join pg_catalog.pg_roles r on r.oid in (n.nspowner, c.relowner)
+    join pg_catalog.pg_database d on d.datname = pg_catalog.current_database()
+    where n.nspname = $1 and not r.rolsuper and r.rolname not in (current_user, 'pg_database_owner') and r.oid <> d.datdba
+    limit 1), '')`
+
+// refuseForeignTable looks before each use: the schema was judged at the start, and may have been dropped and made again since.
+// Where there is no table, what follows fails.
+func refuseForeignTable(ctx context.Context, q interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}, table string) error {
+	var owner string
+	if err := q.QueryRow(ctx, foreignTable, ownSchema, table).Scan(&owner); err != nil {
+		return fmt.Errorf("look at %s.%s: %w", ownSchema, table, err)
+	}
+	if owner != "" {
+		return fmt.Errorf("%s.%s of role %s: %w", ownSchema, table, owner, ErrForeignTable)
+	}
+	return nil
+}
 
 // The kinds of rows in the outbox.
 const (

@@ -27,19 +27,22 @@ func TestS1TheSearchPathIsPinned(t *testing.T) {
 	name := query[string](t, newServer(t, url).Pool, "select current_database()")
 	role, as := stranger(t, url, "gateway")
 	pgtest.Exec(t, url, "alter database "+name+" set search_path = evil", "alter role "+role+" set search_path = evil, public",
-		"alter role "+role+" set row_security = on", "alter database "+name+" set standard_conforming_strings = off")
+		"alter role "+role+" set row_security = on", "alter database "+name+" set standard_conforming_strings = off",
+		"alter database "+name+" set quote_all_identifiers = on", "alter database "+name+" set default_transaction_isolation = serializable")
 	for _, more := range []string{"", "&search_path=evil", "&SEARCH_PATH=evil&Row_Security=on", "&options=-csearch_path%3Devil%20-c%20row_security%3Don"} {
 		for range 5 { // a map's order is another one each time
 			pool, err := wal.OpenPool(t.Context(), as+more, wal.PoolOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			var path, security, strings string
+			var path, security, strings, quoting, isolation string
 			err = pool.QueryRow(t.Context(), "select pg_catalog.current_setting('search_path'), pg_catalog.current_setting('row_security'), "+
-				"pg_catalog.current_setting('standard_conforming_strings')").Scan(&path, &security, &strings)
+				"pg_catalog.current_setting('standard_conforming_strings'), pg_catalog.current_setting('quote_all_identifiers'), "+
+				"pg_catalog.current_setting('transaction_isolation')").Scan(&path, &security, &strings, &quoting, &isolation)
 			pool.Close()
-			if err != nil || path != "pg_catalog, pg_temp" || security != "off" || strings != "on" {
-				t.Fatalf("%q: search_path %s, row_security %s, standard_conforming_strings %s, error %v", more, path, security, strings, err)
+			if err != nil || path != "pg_catalog, pg_temp" || security != "off" || strings != "on" || quoting != "off" || isolation != "read committed" {
+				t.Fatalf("%q: search_path %s, row_security %s, standard_conforming_strings %s, quote_all_identifiers %s, isolation %s, error %v",
+					more, path, security, strings, quoting, isolation, err)
 			}
 		}
 	}

@@ -51,6 +51,9 @@ func explain(ctx context.Context, tx pgx.Tx, sql string, parameters int) ([]Tabl
 			return nil, err
 		}
 	}
+	if err := mayPlan(ctx, tx); err != nil {
+		return nil, err
+	}
 	var text string
 	if err := tx.QueryRow(ctx, "EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE "+readsStatement+nulls).Scan(&text); err != nil {
 		return nil, err

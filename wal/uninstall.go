@@ -302,7 +302,7 @@ func (r *Remains) restoreIdentity(m Made) Removal {
 		one.Left = "it is FULL no more: somebody has changed it since"
 	case strings.HasPrefix(m.Before, "INDEX ") && t.Index == "":
 		one.Left = "it was " + m.Before + ", which is gone or cannot be it any more"
-	case m.Before != "DEFAULT" && m.Before != "NOTHING" && t.Index == "":
+	case m.Before != "DEFAULT" && m.Before != "NOTHING" && !strings.HasPrefix(m.Before, "INDEX "): // it becomes SQL
 		one.Left = fmt.Sprintf("it is remembered as %q, which is none", m.Before)
 	case t.Published && (m.Before == "NOTHING" || m.Before == "DEFAULT" && !t.Key):
 		one.Left, one.Advice = "another publication has the table, and with "+m.Before+" the server would refuse its updates", sql

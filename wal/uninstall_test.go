@@ -144,3 +144,25 @@ func TestUninstallTriesALockedTableInShortAttempts(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// Two entries about a table, which differ in what the first one says, lend each other nothing.
+func TestUninstallRunsNothingThatIsRemembered(t *testing.T) {
+	t.Parallel()
+	const table = `"public"."t"`
+	entry := func(publication, before string) wal.RememberedMade {
+		return wal.RememberedMade{Made: wal.Made{Kind: wal.MadeIdentity, Name: table, Before: before}, Publication: publication}
+	}
+	remains := &wal.Remains{Remembered: true,
+		Made:   []wal.RememberedMade{entry("", `INDEX "i"`), entry("x", "DEFAULT, OWNER TO mallory")},
+		Tables: map[string]*wal.IdentityFacts{table: {Identity: 'f', Index: `"i"`, Key: true}},
+	}
+	var run []string
+	for _, r := range remains.Removals("s", "p") {
+		if r.SQL != "" {
+			run = append(run, r.SQL)
+		}
+	}
+	if want := `ALTER TABLE ONLY "public"."t" REPLICA IDENTITY USING INDEX "i";`; len(run) != 1 || run[0] != want {
+		t.Errorf("it would run %q, want %s alone", run, want)
+	}
+}

@@ -67,7 +67,11 @@ func (a *access) authorize(ctx context.Context, cfg *config.Config, tables *serv
 		place := fmt.Sprintf("reactive[%d].authorize", i)
 		known := &auth.Types{Claims: claimTypes(cfg), Scope: tables.scopeType(entry.Channel)}
 		authorizer, err := a.authorizer(ctx, entry, known, path.pool)
-		if c, ok := authorizer.(checker); ok {
+		if q, ok := authorizer.(*auth.SQL); ok { // before it is run for the first time
+			sql, _ := q.Text()
+			err = wal.MayPlan(ctx, path.pool, sql)
+		}
+		if c, ok := authorizer.(checker); ok && err == nil {
 			err = c.Check(ctx)
 		}
 		switch {

@@ -28,7 +28,7 @@ func openQueryPath(ctx context.Context, cfg *config.Config) (*queryPath, error) 
 		return nil, err
 	}
 	pool, err := wal.OpenPool(ctx, cfg.DatabaseURL.Reveal(), wal.PoolOptions{
-		Path: path.Trusted, MaxConns: int32(cfg.DatabasePool), MaxRowBytes: cfg.MaxRowBytes,
+		Path: path.Trusted, Views: true, MaxConns: int32(cfg.DatabasePool), MaxRowBytes: cfg.MaxRowBytes,
 	})
 	if err != nil {
 		return nil, err

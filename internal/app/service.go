@@ -84,7 +84,7 @@ func (s *Service) Run(ctx, late context.Context, serving func()) error {
 	defer pool.Close()
 	// Pools of their own, so that a storm of snapshots, or a table that is locked for long, keeps neither checkpoints nor
 	// the set-up from the database, nor lets an authorizer wait.
-	if s.snapshotPool, err = s.openSnapshotPool(ctx, nil); err != nil {
+	if s.snapshotPool, err = s.openSnapshotPool(ctx, wal.PoolOptions{}); err != nil {
 		return err
 	}
 	defer s.snapshotPool.Close()
@@ -173,15 +173,14 @@ func (s *Service) openQueryPools(ctx context.Context) (err error) {
 	if s.queryPath, err = openQueryPath(ctx, s.cfg); err != nil {
 		return err
 	}
-	s.queryPool, err = s.openSnapshotPool(ctx, s.queryPath.Trusted)
+	s.queryPool, err = s.openSnapshotPool(ctx, wal.PoolOptions{Path: s.queryPath.Trusted, Views: true})
 	return err
 }
 
 // openSnapshotPool makes a pool for snapshots. No row of one may be larger than all rows.
-func (s *Service) openSnapshotPool(ctx context.Context, path []string) (*pgxpool.Pool, error) {
-	return wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), wal.PoolOptions{
-		Path: path, MaxConns: int32(s.cfg.DatabasePool), MaxRowBytes: s.snapshotBytes(),
-	})
+func (s *Service) openSnapshotPool(ctx context.Context, options wal.PoolOptions) (*pgxpool.Pool, error) {
+	options.MaxConns, options.MaxRowBytes = int32(s.cfg.DatabasePool), s.snapshotBytes()
+	return wal.OpenPool(ctx, s.cfg.DatabaseURL.Reveal(), options)
 }
 
 // snapshotBytes is how much a snapshot may have: it waits in the client's queue, with what comes meanwhile.

@@ -141,7 +141,7 @@ func printFindings(out io.Writer, findings []wal.Finding) {
 
 // printSQL prints what mends all that keeps something from being served, or an application from writing.
 func printSQL(out io.Writer, findings []wal.Finding) {
-	fmt.Fprintln(out, "-- In this order: after any of the statements one may stop, and no application is refused what it writes.")
+	fmt.Fprintln(out, "-- In this order: after any of the statements one may stop, and no application is refused what it writes.\n-- A comment is a step too: take it in its place.")
 	by := ""
 	for _, f := range findings {
 		if f.Fix == "" || !f.Needed() {

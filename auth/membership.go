@@ -240,9 +240,7 @@ func wordsOf(sql string) []word {
 		case c == '\'':
 			words = append(words, word{kind: textWord, text: unquoted(rest[:size], `'`)})
 		case isDigit(c):
-			for size < len(rest) && (isDigit(rest[size]) || beginsIdentifier(rest[size]) || rest[size] == '.') {
-				size++
-			}
+			size = number(rest)
 			words = append(words, word{kind: numberWord, text: rest[:size]})
 		case beginsIdentifier(c):
 			words = append(words, word{kind: nameWord, text: lowered(rest[:size])})
@@ -252,6 +250,24 @@ func wordsOf(sql string) []word {
 		at += size
 	}
 	return words
+}
+
+// number measures a number with the letters that follow at once, in the tokens that splitStatement has seen: an identifier
+// holds what looks like a placeholder, as in 1a$scope.
+func number(sql string) int {
+	size := 1
+	for size < len(sql) {
+		switch c := sql[size]; {
+		case isDigit(c), c == '.':
+			size++
+		case beginsIdentifier(c) && !strings.HasPrefix(sql[size+1:], "'"):
+			identifier, _ := token(sql[size:]) // which has no error
+			size += identifier
+		default:
+			return size
+		}
+	}
+	return size
 }
 
 func unquoted(token, quote string) string {

@@ -101,6 +101,7 @@ func FuzzStatement(f *testing.F) {
 	f.Add("'$scope' \"$scope\" $$ $scope $$ $a$ $scope $a$ -- $scope\n /* /* $scope */ */ $scope")
 	f.Add("e'\\' $scope'\n'\\'' $scope")
 	f.Add("a$scope 1$scope $scope$ctx.a $ctx.a.b.c")
+	f.Add("1a$scope 1e'\\'' 1.5e3$a$ $a$ $scope")
 	f.Fuzz(func(t *testing.T, sql string) {
 		pieces, err := splitStatement(sql)
 		if err != nil {

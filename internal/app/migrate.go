@@ -121,7 +121,7 @@ func nudgeFinding(ctx context.Context, s *wal.Server, role string) (wal.Finding,
 		return f, fmt.Errorf("read privileges: %w", err)
 	}
 	if !may {
-		f.Level, f.Detail = wal.Warn, fmt.Sprintf("role %s may not call it: waitFor may be answered late while nobody writes", role)
+		f.Level, f.By, f.Detail = wal.Warn, "a superuser", fmt.Sprintf("role %s may not call it: waitFor may be answered late while nobody writes", role)
 		f.Fix = fmt.Sprintf("GRANT EXECUTE ON FUNCTION pg_catalog.pg_logical_emit_message(%s) TO %s;", arguments, wal.Quote(role))
 	}
 	return f, nil

@@ -97,6 +97,9 @@ func TestDoctorFindsWhatARoleMayNotRead(t *testing.T) {
 	if code != 1 || !strings.Contains(stdout, "warn   table public.message") || !strings.Contains(stdout, "FAIL   schema mtbreactive") {
 		t.Errorf("exit code %d\n%s", code, stdout)
 	}
+	if !strings.Contains(stdout, "-- as role postgres:\nFAIL   schema mtbreactive") {
+		t.Errorf("it does not say who may grant:\n%s", stdout)
+	}
 	for _, match := range regexp.MustCompile(`(?m)^ {7}(\S.*)$`).FindAllStringSubmatch(stdout, -1) {
 		pgtest.Exec(t, database, match[1])
 	}

@@ -104,6 +104,29 @@ func TestP76PoliciesThatApplyToTheGateway(t *testing.T) {
 	c.expect(`{"type":"error","code":"snapshot_unavailable"}`)
 }
 
+// A table that the role may not SELECT has no policies to blame.
+func TestP76APrivilegeThatIsMissingIsNoPolicy(t *testing.T) {
+	t.Parallel()
+	database := newDatabase(t, `create table note (id int primary key, room int)`, `create table member (room int, u text, primary key (room, u))`)
+	const entry = "setup: check\nreactive:\n  - {table: note, scopes: [room], authorize: "
+	const byMembers = entry + "{member: {table: member, scope: room, user: u}}}\n"
+	serve(t, database, strings.Replace(byMembers, "check", "auto", 1)).stop(interrupt)
+	awaitFreeSlot(t, database)
+	role, as := gatewayRole(t, database, "")
+	keepsCheckpoint(t, database, role)
+	pgtest.Exec(t, database, `revoke select on member from `+role)
+	for _, yaml := range []string{
+		byMembers,
+		entry + "{sql: \"select exists (select 1 from public.member where room = $scope)\"}}\n",
+		entry + "{sql: \"select 1 from public.note join public.member using (room) where room = $scope\"}}\n",
+	} {
+		refused(t, as, yaml, "permission denied for table member", "that the gateway's role may SELECT")
+		if _, stdout, stderr := doctorOf(t, as, yaml); strings.Contains(stdout+stderr, "BYPASSRLS") {
+			t.Errorf("doctor blames policies:\n%s%s", stdout, stderr)
+		}
+	}
+}
+
 func TestP76WithoutAConfigurationTheTableIsLeftOut(t *testing.T) {
 	t.Parallel()
 	g := serve(t, newDatabase(t, secured, conversations), "")

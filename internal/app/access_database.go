@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -52,7 +53,6 @@ func (c accessConnection) Ask(ctx context.Context, sql string, arguments [][]*st
 		return ask(ctx, c.conn.PgConn(), sql, arguments)
 	}
 	answers, err := c.within(ctx, sql, arguments)
-	failed := func(a auth.Answer) bool { return a.Err != nil }
 	if err != nil || len(arguments) == 1 || !slices.ContainsFunc(answers, failed) {
 		return answers, err
 	}
@@ -76,8 +76,13 @@ func (c accessConnection) within(ctx context.Context, sql string, arguments [][]
 		answers, err = ask(ctx, tx.Conn().PgConn(), sql, arguments)
 		return err
 	})
+	if errors.Is(err, pgx.ErrTxCommitRollback) && slices.ContainsFunc(answers, failed) {
+		err = nil // an answer's error has ended the transaction, and says more
+	}
 	return answers, err
 }
+
+func failed(a auth.Answer) bool { return a.Err != nil }
 
 func ask(ctx context.Context, conn *pgconn.PgConn, sql string, arguments [][]*string) ([]auth.Answer, error) {
 	found, err := wal.Ask(ctx, conn, sql, arguments)

@@ -105,6 +105,8 @@ func commands(args []string, stdout, stderr io.Writer) *cli.App {
 			},
 			{
 				Name: "uninstall", Usage: "list what setup made in the database, and remove it with --yes",
+				Description: "Stop every gateway of the slot first. A slot and a publication that setup did not make are named and left.\n" +
+					"What this role may not remove is printed as SQL for a role that may.",
 				Flags: append(config.Flags(), &cli.BoolFlag{Name: "yes", Usage: "remove it"}),
 				Action: func(c *cli.Context) error {
 					return configured(func(ctx context.Context, cfg *config.Config) error { return uninstall(ctx, cfg, c.Bool("yes"), stdout) })(c)

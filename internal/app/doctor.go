@@ -66,7 +66,7 @@ func doctor(ctx context.Context, cfg *config.Config, onlySQL bool, out io.Writer
 	if asksQueries(cfg) {
 		findings = append(findings, path.finding())
 	}
-	schema, err := migrationFinding(ctx, database, facts.Role)
+	schema, err := migrationFinding(ctx, database, facts)
 	if err != nil {
 		return err
 	}

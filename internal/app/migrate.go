@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgerrcode"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
@@ -22,7 +24,7 @@ import (
 // setUp makes the database ready for what is wanted, or refuses with all that is missing. Schema mtbreactive comes first: a
 // start that fails with it leaves no slot behind, which would hold the log back for nobody.
 func setUp(ctx context.Context, s *wal.Server, facts *wal.Facts, want wal.Wanted, log *zap.Logger, tell func(migrations.Wait)) error {
-	schema, err := migrationFinding(ctx, s, facts.Role)
+	schema, err := migrationFinding(ctx, s, facts)
 	if err != nil {
 		return err
 	}
@@ -59,9 +61,13 @@ func missing(facts *wal.Facts, want wal.Wanted) []wal.Finding {
 }
 
 // migrationFinding judges schema mtbreactive as this role sees it. An error is of the connection.
-func migrationFinding(ctx context.Context, s *wal.Server, role string) (wal.Finding, error) {
-	f := wal.Finding{Check: schemaCheck, Detail: "up to date"}
-	role = wal.Quote(role)
+func migrationFinding(ctx context.Context, s *wal.Server, facts *wal.Facts) (wal.Finding, error) {
+	owner := cmp.Or(facts.Creator, facts.Role) // who may create the schema
+	if err := s.Pool.QueryRow(ctx, schemaOwner).Scan(&owner); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return wal.Finding{}, fmt.Errorf("read who owns schema mtbreactive: %w", err)
+	}
+	f := wal.Finding{Check: schemaCheck, Detail: "up to date", By: "role " + owner}
+	role := wal.Quote(facts.Role)
 	grants := fmt.Sprintf("GRANT USAGE ON SCHEMA mtbreactive TO %s;\nGRANT SELECT ON mtbreactive.migration TO %[1]s;\n"+
 		"GRANT SELECT, INSERT, UPDATE ON mtbreactive.checkpoint TO %[1]s;\nGRANT SELECT, INSERT ON mtbreactive.setup TO %[1]s;", role)
 	states, err := migrations.Status(ctx, s.Pool)
@@ -95,6 +101,8 @@ func migrationFinding(ctx context.Context, s *wal.Server, role string) (wal.Find
 	return f, nil
 }
 
+const schemaOwner = `select pg_catalog.pg_get_userbyid(nspowner)::pg_catalog.text from pg_catalog.pg_namespace where nspname = 'mtbreactive'`
+
 const checkpointGrants = `
 select pg_catalog.bool_and(coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('mtbreactive.checkpoint'), p), false))
 from pg_catalog.unnest(array['SELECT', 'INSERT', 'UPDATE']) p`
@@ -113,7 +121,7 @@ func nudgeFinding(ctx context.Context, s *wal.Server, role string) (wal.Finding,
 		return f, fmt.Errorf("read privileges: %w", err)
 	}
 	if !may {
-		f.Level, f.Detail = wal.Warn, fmt.Sprintf("role %s may not call it: waitFor may be answered late while nobody writes", role)
+		f.Level, f.By, f.Detail = wal.Warn, "a superuser", fmt.Sprintf("role %s may not call it: waitFor may be answered late while nobody writes", role)
 		f.Fix = fmt.Sprintf("GRANT EXECUTE ON FUNCTION pg_catalog.pg_logical_emit_message(%s) TO %s;", arguments, wal.Quote(role))
 	}
 	return f, nil

@@ -40,7 +40,7 @@ func notifyTriggerOn(ctx context.Context, cfg *config.Config, name string, show 
 	if err := mayNotify(cfg, facts, wal.TableName(table)); err != nil {
 		return err
 	}
-	schema, err := migrationFinding(ctx, database, facts.Role)
+	schema, err := migrationFinding(ctx, database, facts)
 	if err != nil {
 		return err
 	}

@@ -16,23 +16,27 @@ func (h *Hub) Withdraw(why *protocol.Error, channels ...string) {
 	defer h.mu.Unlock()
 	defer h.flush()
 	for ch := range h.named(channels) {
-		first := ch.withdrawn == nil
-		ch.withdrawn, ch.opensAt = why, 0
-		if !first {
+		h.withdraw(ch, why)
+	}
+}
+
+func (h *Hub) withdraw(ch *channel, why *protocol.Error) {
+	first := ch.withdrawn == nil
+	ch.withdrawn, ch.opensAt = why, 0
+	if !first {
+		return
+	}
+	h.outdate(ch)
+	for _, s := range slices.Concat(ch.active(), h.waitingFor(ch)) {
+		if s.group.extended {
+			h.end(s, why.Code, why.Detail)
 			continue
 		}
-		h.outdate(ch)
-		for _, s := range slices.Concat(ch.active(), h.waitingFor(ch)) {
-			if s.group.extended {
-				h.end(s, why.Code, why.Detail)
-				continue
-			}
-			code := protocol.CloseServiceRestart
-			if why.Code == protocol.CodeUnavailable {
-				code = protocol.CloseTryAgainLater
-			}
-			s.client.queue.close(code)
+		code := protocol.CloseServiceRestart
+		if why.Code == protocol.CodeUnavailable {
+			code = protocol.CloseTryAgainLater
 		}
+		s.client.queue.close(code)
 	}
 }
 
@@ -46,11 +50,14 @@ func (h *Hub) Open(from cdc.LSN, channels ...string) {
 	for ch := range h.named(channels) {
 		switch {
 		case ch.withdrawn == nil && from == 0:
-		case ch.withdrawn == nil:
+		case ch.withdrawn == nil && h.position >= from:
 			h.gap(ch)
 		case h.position >= from:
 			h.open(ch)
 		default:
+			if ch.withdrawn == nil { // what comes first has holes
+				h.withdraw(ch, &protocol.Error{Code: protocol.CodeUnavailable, Detail: "the channel is not served yet"})
+			}
 			if !slices.Contains(h.opening, ch) {
 				h.opening = append(h.opening, ch)
 			}

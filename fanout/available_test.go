@@ -99,3 +99,24 @@ func TestWhoIsSubscribedIsToldThatAChannelIsWithdrawn(t *testing.T) {
 		t.Errorf("views of an open channel do not begin anew: %s", frames)
 	}
 }
+
+// A channel that nobody withdrew is opened ahead of the stream, as at a start whose tables were added at once: what comes until
+// there has holes, and nobody gets it.
+func TestAChannelThatIsOpenedAheadOfTheStreamWaitsForIt(t *testing.T) {
+	f := resuming(t)
+	scope := scopeOf(t, in42)
+	f.hub.Open(250, "message")
+	c := f.hub.Attach(nil, fanout.Extended)
+	since := protocol.Cursor{Epoch: protocol.NewEpochID("1"), Position: 50}.String()
+	if err := c.SubscribeSince("message", scope, since); codeOf(err) != protocol.CodeUnavailable {
+		t.Errorf("resume before the position: %v, want unavailable", err)
+	}
+	f.deliver(inserted(messages(), row(1, 42, 1, "half of a transaction", nil))) // commits at 100
+	f.hub.Passed(250)
+	if err := c.SubscribeSince("message", scope, since); err != nil {
+		t.Fatal(err)
+	}
+	if frames, _ := taken(t, c); strings.Contains(strings.Join(frames, ""), `"resumed":true`) || strings.Contains(strings.Join(frames, ""), "half") {
+		t.Errorf("resumed over the hole: %s", frames)
+	}
+}

@@ -17,6 +17,7 @@ type extendedFrame struct {
 	Epoch       string          `json:"epoch"`
 	Cursor      string          `json:"cursor"`
 	HeartbeatMs int             `json:"heartbeatMs"`
+	RetryAfter  int             `json:"retryAfterMs"`
 	Resumed     bool            `json:"resumed"`
 	Reason      string          `json:"reason"`
 	LSN         string          `json:"lsn"`

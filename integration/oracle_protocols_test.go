@@ -55,7 +55,7 @@ func (s *baseSession) take(frame []byte) error {
 	if err := s.changes(v, events); err != nil {
 		return err
 	}
-	if v.at != journalView || v.state != active {
+	if v.table != "journal" || v.state != active {
 		return nil
 	}
 	// A transaction's row in the journal is the last that it writes.
@@ -101,6 +101,14 @@ func (s *extendedSession) take(frame []byte) error {
 	case "error":
 		if f.Code == "snapshot_unavailable" {
 			return errRetry
+		}
+		if f.Code == "unavailable" {
+			v, err := s.about(f.Channel, f.Scope, frame)
+			if err == nil {
+				v.state = given
+				err = unavailable{v}
+			}
+			return err
 		}
 		return fmt.Errorf("refused: %s: %s", f.Code, f.Message)
 	}
@@ -167,7 +175,7 @@ func (s *extendedSession) transaction(f *extendedFrame) error {
 			continue
 		}
 		v.cursor = f.Cursor
-		if v.at == journalView {
+		if v.table == "journal" {
 			if boundaries, err = journalled(part.Events); err != nil {
 				return err
 			}

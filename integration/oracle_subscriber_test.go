@@ -159,6 +159,9 @@ func (s *subscriber) connect(ctx context.Context) (lasted bool, err error) {
 		if err != nil {
 			return lasted, fmt.Errorf("%s (%s, connection %d): frame %.2000s: %w", s.name, s.user, s.sessions, frame, err)
 		}
+		if len(answers) > 0 && bytes.Contains(frame, []byte(`"retryAfterMs"`)) {
+			time.Sleep(30 * time.Millisecond) // it has less patience than it was asked for
+		}
 		for _, answer := range answers {
 			if conn.Write(ctx, websocket.MessageText, []byte(answer)) != nil {
 				return lasted, nil
@@ -200,6 +203,11 @@ func (s *subscriber) shut() {
 // errRetry is no fault of the gateway's: the client has to connect anew.
 var errRetry = errors.New("the snapshot could not be read")
 
+// unavailable says that a channel is not served yet. The client asks again.
+type unavailable struct{ view *held }
+
+func (u unavailable) Error() string { return "the channel is not served yet" }
+
 // take takes in a frame and decides what the client does next.
 func (s *subscriber) take(frame []byte) (answers []string, leaves bool, err error) {
 	s.mu.Lock()
@@ -207,6 +215,10 @@ func (s *subscriber) take(frame []byte) (answers []string, leaves bool, err erro
 	err = s.dialect.take(frame)
 	if errors.Is(err, errRetry) {
 		return nil, true, nil
+	}
+	if later := (unavailable{}); errors.As(err, &later) {
+		later.view.state, later.view.asks = asked, 1
+		return []string{s.dialect.subscribe(later.view)}, false, nil
 	}
 	if err != nil || !s.restless.Load() {
 		return nil, false, err

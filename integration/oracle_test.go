@@ -30,6 +30,7 @@ var (
 	soakMutations    = flag.Int("mutations", 10, "mutations in a transaction")
 	soakFaults       = flag.Int("faults", 2, "faults in a batch")
 	soakWriters      = flag.Int("writers", 4, "concurrent writers")
+	preparingRounds  = flag.Int("preparing", 4, "how often the gateway is killed while it prepares tables")
 )
 
 // size says how much happens in a run.

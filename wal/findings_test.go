@@ -72,7 +72,7 @@ func TestFindings(t *testing.T) {
 			"role", wal.Fail, `role the "shop" may not open replication connections`, `ALTER ROLE "the ""shop""" REPLICATION;`},
 		"a stranger's publication": {func(f *wal.Facts, _ *wal.Wanted) { f.Publication.Stranger = "mallory" },
 			"publication", wal.Warn, "publication Shop belongs to role mallory", `-- unless it is meant so: ALTER PUBLICATION "Shop" OWNER TO "shop";`},
-		"a stranger's function": {func(f *wal.Facts, w *wal.Wanted) {
+		"a stranger's function": {func(f *wal.Facts, _ *wal.Wanted) {
 			f.StrangersCode = map[wal.TableName]wal.StrangersCode{name: {What: []string{"function f() of role mallory in index i"}, Fix: []string{"ALTER ROUTINE f() OWNER TO shop;"}}}
 		},
 			"table public.orders", wal.Warn, "its snapshots are refused",

@@ -20,7 +20,7 @@ import (
 // After a lost network many come back at the same moment, all with an old cursor. Each gets all that it missed, and what
 // commits meanwhile is delivered in between: it never waits for all of them.
 func TestW04ResumeStorm(t *testing.T) {
-	const clients, missed, each = 200, 400, 20
+	const clients, missed, each = 300, 600, 20
 	hub, err := fanout.NewHub(fanout.Options{QueueBytes: 16 << 20, Log: zap.NewNop(), Channels: []fanout.Channel{conversations()},
 		Resume: fanout.ResumeOptions{Window: time.Hour, MaxBytes: 256 << 20}})
 	if err != nil {

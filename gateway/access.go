@@ -68,7 +68,7 @@ func (g *Gateway) noteUnauthorized(s auth.Subscription, p *auth.Principal, err e
 	if auth.Undecided(err) {
 		reason = RefusedUnavailable
 	}
-	g.refusals.note(reason, zap.String("channel", s.Channel), zap.String("scope", s.Scope.Column), zap.Error(err))
+	g.options.Refusals.note(reason, zap.String("channel", s.Channel), zap.String("scope", s.Scope.Column), zap.Error(err))
 }
 
 // errOtherSubject: a token with which somebody else would go on as the one who came.

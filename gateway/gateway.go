@@ -54,8 +54,7 @@ type Options struct {
 // Gateway is the http.Handler that upgrades requests to WebSocket connections and serves them. Mount it at the path that
 // clients use, and Drain it before the process ends: http.Server.Shutdown does not wait for upgraded connections.
 type Gateway struct {
-	options  Options
-	refusals *Refusals
+	options Options
 
 	mu          sync.Mutex
 	sessions    map[*session]struct{} // those that are told to go included
@@ -83,7 +82,7 @@ func New(options Options) *Gateway {
 	if options.Refusals == nil {
 		options.Refusals = NewRefusals(options.Log)
 	}
-	g := &Gateway{options: options, refusals: options.Refusals, sessions: map[*session]struct{}{}, anonymous: auth.Anonymous(), writers: newWriters()}
+	g := &Gateway{options: options, sessions: map[*session]struct{}{}, anonymous: auth.Anonymous(), writers: newWriters()}
 	g.heartbeat = newHeartbeat(g)
 	options.Hub.SetSender(g.writers)
 	return g
@@ -93,11 +92,11 @@ func New(options Options) *Gateway {
 // forgotten then: it would take more room than all else of a connection that has nothing to do.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if g.options.Authenticate == nil && !g.options.Hosts.Allows(r.Host) {
-		g.refusals.refuseHost(w, r)
+		g.options.Refusals.refuseHost(w, r)
 		return
 	}
 	if !originAllowed(r, g.options.AllowedOrigins) {
-		g.refusals.noteRequest(RefusedOrigin, r, zap.String("origin", shown(strings.Join(r.Header.Values("Origin"), ", "))),
+		g.options.Refusals.noteRequest(RefusedOrigin, r, zap.String("origin", shown(strings.Join(r.Header.Values("Origin"), ", "))),
 			zap.String("host", shown(r.Host)), zap.String("do", "list it in allowedOrigins if its pages may connect"))
 		http.Error(w, "this origin may not connect: list it in allowedOrigins", http.StatusForbidden)
 		return
@@ -108,7 +107,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	full, why := g.enter()
 	if full {
-		g.refusals.noteRequest(RefusedConnections, r, zap.Int("maxConnections", g.options.MaxConnections))
+		g.options.Refusals.noteRequest(RefusedConnections, r, zap.Int("maxConnections", g.options.MaxConnections))
 	}
 	if why != "" {
 		Unavailable(w, why)
@@ -191,7 +190,7 @@ func (g *Gateway) noteDenied(what string, denied error, remote string) {
 	if auth.Undecided(denied) {
 		reason = RefusedUndecided
 	}
-	g.refusals.note(reason, zap.Error(denied), zap.String("remote", remote))
+	g.options.Refusals.note(reason, zap.Error(denied), zap.String("remote", remote))
 }
 
 // Unavailable answers 503, and says when to ask again (RFC 9110, section 10.2.3).

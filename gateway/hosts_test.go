@@ -115,7 +115,7 @@ func TestW33DNSRebinding(t *testing.T) {
 			t.Errorf("where clients are known, %q gets %d", host, got)
 		}
 	}
-	if n := anonymous.gateway.refusals.Totals()[RefusedHost]; n != 10 {
+	if n := anonymous.gateway.options.Refusals.Totals()[RefusedHost]; n != 10 {
 		t.Errorf("%d refusals were counted", n)
 	}
 	if line := lines.first("refused"); line["reason"] != "host" || line["host"] == nil || line["remote"] == nil || line["do"] == nil {

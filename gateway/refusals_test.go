@@ -107,7 +107,7 @@ func TestW30AuthenticateUndecidedIsClosedWith1013(t *testing.T) {
 			t.Errorf("%v, %v, want %d", dialed, response, want)
 		}
 	}
-	if totals := p.gateway.refusals.Totals(); totals[RefusedUndecided] != 2 || totals[RefusedToken] != 2 {
+	if totals := p.gateway.options.Refusals.Totals(); totals[RefusedUndecided] != 2 || totals[RefusedToken] != 2 {
 		t.Errorf("counted %v", totals)
 	}
 	text := lines.text.String()
@@ -165,7 +165,7 @@ func TestW36ARenewalIsOfTheSameSubject(t *testing.T) {
 		}
 		c.send(string(renewal))
 		c.closed(protocol.CloseUnauthorized)
-		if n := p.gateway.refusals.Totals()[RefusedToken]; n != 1 {
+		if n := p.gateway.options.Refusals.Totals()[RefusedToken]; n != 1 {
 			t.Errorf("%v: %d refusals", tokens, n)
 		}
 	}
@@ -233,12 +233,12 @@ func TestW33EveryRefusalIsCountedAndSaid(t *testing.T) {
 		t.Run(string(reason), func(t *testing.T) {
 			t.Parallel()
 			p, lines := provoke(t)
-			until(t, "it is counted", func() bool { return p.gateway.refusals.Totals()[reason] == 1 })
+			until(t, "it is counted", func() bool { return p.gateway.options.Refusals.Totals()[reason] == 1 })
 			until(t, "it is said", func() bool { return lines.first("refused") != nil })
 			if line := lines.first("refused"); line["reason"] != string(reason) || line["remote"] == nil || line["level"] != "info" {
 				t.Errorf("the log says %v", line)
 			}
-			for other, n := range p.gateway.refusals.Totals() {
+			for other, n := range p.gateway.options.Refusals.Totals() {
 				if other != reason && n != 0 {
 					t.Errorf("%d %s as well", n, other)
 				}

@@ -88,7 +88,7 @@ func fault(err error) (protocol.Close, Refusal) {
 
 // refused notes that the client is sent away.
 func (s *session) refused(reason Refusal) {
-	s.gateway.refusals.note(reason, zap.String("remote", s.remote()))
+	s.gateway.options.Refusals.note(reason, zap.String("remote", s.remote()))
 }
 
 func (s *session) remote() string { return s.socket.raw.RemoteAddr().String() }

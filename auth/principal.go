@@ -50,8 +50,11 @@ func Anonymous() *Principal {
 // has to end then.
 func (p *Principal) Expires() (time.Time, bool) { return p.expires, !p.expires.IsZero() }
 
-// Subject is the claim sub where that is a string, else empty.
+// Subject is the claim sub where that is a string, else empty, as it is of no principal at all.
 func (p *Principal) Subject() string {
+	if p == nil {
+		return ""
+	}
 	sub, _ := p.claims["sub"].(string)
 	return sub
 }

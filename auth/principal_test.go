@@ -93,3 +93,10 @@ func TestAnonymousHasNoClaims(t *testing.T) {
 		t.Error("nobody expires")
 	}
 }
+
+// What logs a refusal may have nobody to name.
+func TestNobodyHasNoSubject(t *testing.T) {
+	if subject := (*Principal)(nil).Subject(); subject != "" {
+		t.Errorf("nobody is %q", subject)
+	}
+}

@@ -46,7 +46,7 @@ type Hub struct {
 	active   []*group
 	// overflowed are the channels of which the transaction at hand had changes that were too large to be told.
 	overflowed []*channel
-	change     cdc.Change // that is being routed: a variable of routeAll would be allocated anew for each
+	change     cdc.Change // that is being routed: a variable of routeAll would be allocated for each
 
 	readings      map[*topic]*reading
 	wanted        list.List // of *reading: those that no reader has taken yet

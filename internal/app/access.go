@@ -21,9 +21,11 @@ type access struct {
 	authorizers   map[string]auth.Authorizer
 	// scopeColumns are, by channel, the scope columns that $scope of an authorizer's query stands for.
 	scopeColumns map[string]string
-	start        func(context.Context) error
-	remote       *auth.RemoteJWKS // nil where no keys are fetched
-	closers      []func()
+	// reads are, by channel, the tables that an authorizer's query reads, as far as they were asked for.
+	reads   map[string][]wal.TableName
+	start   func(context.Context) error
+	remote  *auth.RemoteJWKS // nil where no keys are fetched
+	closers []func()
 }
 
 // newAccess makes what the configuration wants. What cannot be made is a *config.Error with the place in the file.
@@ -56,7 +58,7 @@ func newAccess(ctx context.Context, cfg *config.Config, functions Functions, tab
 
 // authorize makes the authorizers and tries those that can be tried.
 func (a *access) authorize(ctx context.Context, cfg *config.Config, tables *served, path *queryPath) (problems []config.Problem, err error) {
-	a.authorizers, a.scopeColumns = map[string]auth.Authorizer{}, map[string]string{}
+	a.authorizers, a.scopeColumns, a.reads = map[string]auth.Authorizer{}, map[string]string{}, map[string][]wal.TableName{}
 	fail := func(path string, err error, fix string) {
 		problems = append(problems, cfg.Problem(path, err.Error(), fix))
 	}
@@ -91,7 +93,7 @@ func (a *access) authorize(ctx context.Context, cfg *config.Config, tables *serv
 			fail(place, err, cmp.Or(fix, mismatchFix(err, authorizeFix(entry.Authorize))))
 			continue
 		}
-		why, fix, err := a.misread(ctx, path, authorizer)
+		why, fix, err := a.misread(ctx, path, entry.Channel, authorizer)
 		switch {
 		case err != nil:
 			return nil, err
@@ -141,8 +143,7 @@ func (a *access) policies(ctx context.Context, cfg *config.Config, pool *pgxpool
 		if !ok {
 			continue
 		}
-		sql, parameters := asks.Text()
-		reads, err := wal.Reads(ctx, pool, sql, parameters)
+		reads, err := a.tablesRead(ctx, pool, entry.Channel, asks)
 		if err != nil {
 			return nil, err
 		}
@@ -157,17 +158,29 @@ func (a *access) policies(ctx context.Context, cfg *config.Config, pool *pgxpool
 }
 
 // misread says what a query that an operator wrote may mean otherwise under the trusted search_path.
-func (a *access) misread(ctx context.Context, path *queryPath, authorizer auth.Authorizer) (why, fix string, err error) {
+func (a *access) misread(ctx context.Context, path *queryPath, channel string, authorizer auth.Authorizer) (why, fix string, err error) {
 	q, ok := authorizer.(*auth.SQL)
 	if !ok || len(path.Untrusted) == 0 {
 		return "", "", nil
 	}
-	sql, parameters := q.Text()
-	reads, err := wal.Reads(ctx, path.pool, sql, parameters)
+	reads, err := a.tablesRead(ctx, path.pool, channel, q)
 	if err != nil {
 		return "", "", err
 	}
 	return path.misread(ctx, q, reads)
+}
+
+// tablesRead lists the tables that a channel's query reads. A start asks for them more than once, and the server plans once.
+func (a *access) tablesRead(ctx context.Context, pool *pgxpool.Pool, channel string, asks queried) ([]wal.TableName, error) {
+	if reads, known := a.reads[channel]; known {
+		return reads, nil
+	}
+	sql, parameters := asks.Text()
+	reads, err := wal.Reads(ctx, pool, sql, parameters)
+	if err == nil {
+		a.reads[channel] = reads
+	}
+	return reads, err
 }
 
 // authenticateFix says what to write instead.

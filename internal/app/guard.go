@@ -55,8 +55,7 @@ func (a *access) guards(ctx context.Context, pool *pgxpool.Pool, facts *wal.Fact
 		if !ok {
 			continue
 		}
-		sql, parameters := authorizer.Text()
-		reads, err := wal.Reads(ctx, pool, sql, parameters)
+		reads, err := a.tablesRead(ctx, pool, ch.Name, authorizer)
 		if err != nil {
 			return nil, err
 		}

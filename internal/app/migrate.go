@@ -42,7 +42,7 @@ func setUp(ctx context.Context, s *wal.Server, facts *wal.Facts, want wal.Wanted
 		}
 		if forbidden(err) {
 			schema.Detail += fmt.Sprintf(", and this role may not apply them (%v)", err)
-			return &wal.SetupError{Findings: slices.Insert(missing(facts, want), 0, schema)}
+			return &wal.SetupError{Findings: wal.WithSchema(missing(facts, want), schema)}
 		}
 		if foreign := (*migrations.ForeignError)(nil); errors.As(err, &foreign) {
 			return &wal.SetupError{Findings: []wal.Finding{foreignFinding(foreign)}}
